@@ -46,17 +46,17 @@ class Estimate:
         return cls(None, np.zeros((0, 2)), np.zeros((0, 2)), verdict, reason)
 
     @property
-    def answer(self) -> FloatArray | None:
-        """The matrix if the method stands by it and it is a usable homography, else None."""
+    def usable(self) -> FloatArray | None:
+        """The matrix if it is a homography one can apply, whatever the verdict; else None."""
         matrix = self.matrix
-        if (
-            self.verdict == "fail"
-            or matrix is None
-            or matrix.shape != (3, 3)
-            or not np.isfinite(matrix).all()
-        ):
+        if matrix is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             return None
         return None if abs(np.linalg.det(matrix)) < 1e-12 else matrix
+
+    @property
+    def answer(self) -> FloatArray | None:
+        """The usable matrix if the method stands by it, else None."""
+        return None if self.verdict == "fail" else self.usable
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def score(case: Case, estimate: Estimate, seconds: float) -> Score:
         rmse = _landmark_rmse(answer, case.landmarks)
     else:
         corner = corner_error_px(answer, case.truth, case.moving_size) * case.scale
-        unjudged = corner_error_px(estimate.matrix, case.truth, case.moving_size) * case.scale
+        unjudged = corner_error_px(estimate.usable, case.truth, case.moving_size) * case.scale
         correct, precision = _correct_matches(case, case.truth, estimate)
     return Score(
         case.id, case.modality_pair, estimate.verdict, estimate.reason, seconds, corner, unjudged, rmse,
