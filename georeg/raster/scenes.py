@@ -1,0 +1,200 @@
+"""From a path to a Scene: what can be known of an image before any of its pixels are matched."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window
+
+from georeg.errors import InputError, UsageError
+from georeg.raster.files import check_bands, gdal_environment, is_local, open_dataset, reading
+from georeg.raster.geocoding import WGS84, Geocoding, ground_distance_m
+from georeg.raster.modality import infer_modality
+from georeg.scene import FloatArray, Grid, Modality, Scene
+
+SAMPLE_PX = 128
+_LUMINANCE = {ColorInterp.red: 0.299, ColorInterp.green: 0.587, ColorInterp.blue: 0.114}
+
+
+def open_scene(
+    path: str | os.PathLike[str],
+    bands: tuple[int, ...] | None = None,
+    modality: Modality | str | None = None,
+    mask: str | os.PathLike[str] | None = None,
+) -> Scene:
+    """Describe an image: size, geocoding, bands, modality; only a few small windows of its pixels are read.
+
+    Args:
+        path: anything GDAL opens: a file, /vsi path, VRT or subdataset name.
+        bands: 1-based bands to match; None chooses the colour bands, a grey band or the first one.
+        modality: None infers it from metadata, the name and the pixels.
+        mask: raster (non-zero = use) or vector (polygons = use) file.
+
+    Returns:
+        The scene. `tags` holds "rpcs" (GDAL's RPC items) where there are some, "weights" (of each of `bands`
+        in the average), "undeclared_nodata" (a fill value the file does not declare), "modality_from" (why).
+
+    Raises:
+        InputError: the file is missing, unreadable, truncated or has no bands.
+        UsageError: a band number that is not there, or an unknown modality.
+    """
+    name, given = os.fspath(path), _given_modality(modality)
+    with gdal_environment(), open_dataset(name) as dataset:
+        _check_has_bands(dataset, name)
+        chosen = tuple(bands) if bands else default_bands(dataset)
+        check_bands(name, chosen, dataset.count)
+        samples = _samples(dataset, name, chosen)
+        inferred, why = (given, "given") if given else infer_modality(dataset, name, chosen, samples)
+        tags: dict[str, Any] = {"modality_from": why, "weights": _band_weights(dataset, chosen, samples)}
+        fill = _undeclared_nodata(dataset, chosen, samples)
+        if fill is not None:
+            tags["undeclared_nodata"] = fill
+        if dataset.rpcs is not None:
+            tags["rpcs"] = dataset.tags(ns="RPC")
+        scene = Scene(
+            path=name,
+            band_count=dataset.count,
+            dtype=dataset.dtypes[chosen[0] - 1],
+            bands=chosen,
+            modality=inferred,
+            modality_given=given is not None,
+            nodata=dataset.nodatavals[chosen[0] - 1],
+            mask_path=_mask_path(mask),
+            tags=tags,
+            **_placement(dataset),
+        )
+    return _with_ground_distance(scene)
+
+
+def default_bands(dataset: rasterio.DatasetReader) -> tuple[int, ...]:
+    """Colour bands if the file names them, else a well-known visible or SAR band, else the first one."""
+    colours = dataset.colorinterp
+    rgb = tuple(i + 1 for c in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+                for i, have in enumerate(colours) if have == c)  # fmt: skip
+    if len(rgb) == 3 and dataset.count <= 4:
+        return tuple(sorted(rgb))
+    data = [i + 1 for i, have in enumerate(colours) if have != ColorInterp.alpha] or [1]
+    named = {d.strip().lower(): i + 1 for i, d in enumerate(dataset.descriptions) if d}
+    for wanted in ("b4", "b04", "red", "sr_b4", "b8", "b08", "nir", "pan", "vv", "hh"):
+        if named.get(wanted) in data:
+            return (named[wanted],)
+    return tuple(sorted(rgb)) if len(rgb) == 3 else (data[0],)
+
+
+def _given_modality(modality: Modality | str | None) -> Modality | None:
+    if modality in (None, "auto"):
+        return None
+    try:
+        return Modality(modality)
+    except ValueError:
+        names = ", ".join(Modality)
+        raise UsageError(f"There is no modality {modality!r}: choose one of auto, {names}.") from None
+
+
+def _mask_path(mask: str | os.PathLike[str] | None) -> str | None:
+    if mask is None:
+        return None
+    name = os.fspath(mask)
+    if is_local(name) and not os.path.exists(name):
+        raise InputError(f"The mask {name} does not exist: check the path.")
+    return name
+
+
+def _check_has_bands(dataset: rasterio.DatasetReader, name: str) -> None:
+    if dataset.count:
+        return
+    if dataset.subdatasets:
+        raise InputError(
+            f"{name} holds {len(dataset.subdatasets)} images: "
+            f"name one of them, for instance {dataset.subdatasets[0]}."
+        )
+    raise InputError(f"{name} has no bands: it is a container without an image; name the image itself.")
+
+
+def _placement(dataset: rasterio.DatasetReader) -> dict[str, Any]:
+    """Grid, geocoding kind and GCPs as fields of Scene. Order as in gdalwarp: geotransform, GCPs, RPCs."""
+    transform, crs = dataset.transform, dataset.crs
+    gcps, gcp_crs = dataset.gcps
+    size = {"width": dataset.width, "height": dataset.height}
+    unplaced = transform.almost_equals(rasterio.Affine.identity()) or transform.is_degenerate
+    flipped = tuple(transform)[:6] == (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    if not unplaced and not (flipped and crs is None):
+        return {
+            "grid": Grid(**size, geotransform=tuple(transform)[:6], crs_wkt=_wkt(crs)),
+            "geocoding": "geotransform",
+        }
+    if len(gcps) >= 3 and not (dataset.rpcs is not None and len(gcps) <= 4):
+        points = np.array([[g.col, g.row, g.x, g.y] for g in gcps], dtype=np.float64)
+        return {"grid": Grid(**size, crs_wkt=_wkt(gcp_crs or crs)), "geocoding": "gcps", "gcps": points}
+    if dataset.rpcs is not None:
+        return {"grid": Grid(**size, crs_wkt=WGS84.to_wkt()), "geocoding": "rpcs"}
+    return {"grid": Grid(**size), "geocoding": "none"}
+
+
+def _wkt(crs: Any) -> str | None:
+    return crs.to_wkt() if crs else None
+
+
+def _with_ground_distance(scene: Scene) -> Scene:
+    geocoding = Geocoding.of(scene)
+    return scene if geocoding is None else replace(scene, gsd_m=ground_distance_m(geocoding))
+
+
+def _samples(dataset: rasterio.DatasetReader, name: str, bands: tuple[int, ...]) -> list[FloatArray]:
+    """Up to nine windows of (bands, H, W) at corners, edges and centre, at full resolution, as amplitudes."""
+    windows = []
+    for y in _spread(dataset.height):
+        for x in _spread(dataset.width):
+            windows.append(Window(x, y, min(SAMPLE_PX, dataset.width), min(SAMPLE_PX, dataset.height)))
+    with reading(name):
+        stacks = [dataset.read(list(bands), window=window) for window in windows]
+    return [np.abs(s).astype(np.float32) if np.iscomplexobj(s) else s.astype(np.float32) for s in stacks]
+
+
+def _spread(size: int) -> list[int]:
+    return sorted({0, max(0, (size - SAMPLE_PX) // 2), max(0, size - SAMPLE_PX)})
+
+
+def _band_weights(
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...], samples: list[FloatArray]
+) -> tuple[float, ...]:
+    """Luminance weights for red, green and blue, else such that every band varies alike; they sum to 1."""
+    if len(bands) == 1:
+        return (1.0,)
+    colours = [dataset.colorinterp[band - 1] for band in bands]
+    if set(colours) == set(_LUMINANCE) and len(bands) == 3:
+        return tuple(_LUMINANCE[colour] for colour in colours)
+    pixels = np.concatenate([s.reshape(len(bands), -1) for s in samples], axis=1)
+    pixels = np.where(np.isfinite(pixels), pixels, np.nan)
+    spread = np.array([np.nanstd(row) if np.isfinite(row).any() else 0.0 for row in pixels])
+    weights = 1.0 / np.where(spread > 0, spread, np.inf)
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(bands), 1 / len(bands))
+    return tuple(float(w) for w in weights)
+
+
+def _undeclared_nodata(
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...], samples: list[FloatArray]
+) -> float | None:
+    """A value that fills borders though the file does not say so: flat patches of it in a sample."""
+    if any(flag != MaskFlags.all_valid for flag in dataset.mask_flag_enums[bands[0] - 1]):
+        return None
+    highest = 255.0 if dataset.dtypes[bands[0] - 1] == "uint8" else None
+    for value in (0.0, highest):
+        for stack in samples:
+            flat = (stack == value).all(0) if value is not None else np.zeros(stack.shape[1:], bool)
+            if flat.mean() > 0.02 and _touches_border_flat(flat):
+                return value
+    return None
+
+
+def _touches_border_flat(flat: np.ndarray) -> bool:
+    """Whether flat pixels form at least one whole 8 x 8 square."""
+    if min(flat.shape) < 8:
+        return False
+    sums = np.cumsum(np.cumsum(np.pad(flat.astype(np.int32), ((1, 0), (1, 0))), 0), 1)
+    return bool(((sums[8:, 8:] - sums[:-8, 8:] - sums[8:, :-8] + sums[:-8, :-8]) == 64).any())
