@@ -144,7 +144,9 @@ def _remap(
     out = cv2.remap(pixels, x, y, kernel, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     usable = valid.astype(np.uint8)
     if reach > 1 and not valid.all():
-        usable = cv2.erode(usable, np.ones((2 * reach - 1, 2 * reach - 1), np.uint8), borderType=cv2.BORDER_REPLICATE)
+        usable = cv2.erode(
+            usable, np.ones((2 * reach - 1, 2 * reach - 1), np.uint8), borderType=cv2.BORDER_REPLICATE
+        )
     weight = cv2.remap(
         usable.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
     )
