@@ -1,0 +1,128 @@
+"""The list of looks and the drawing of one to three of them for each view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from georeg.engine.appearance import infrared, mixing, sar, structure, tone
+from georeg.engine.appearance.filters import to_unit
+from georeg.engine.batch import MODALITIES
+from georeg.engine.draw import Draw
+
+Render = Callable[[Tensor, Draw], Tensor]
+KEEPS = -2
+UNKNOWN = -1
+FAMILIES = ("plain", "tone", "mixing", "sar", "infrared", "structure")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One item of the bank.
+
+    Attributes:
+        name, family: the family is what dynamic sampling tells apart.
+        render: (B, 1, H, W) in about 0..1 and the draws -> the same shape, any range.
+        modality: index of what the result looks like; KEEPS: what went in; UNKNOWN: like no sensor.
+        weight: how often it is drawn within its family.
+        last: it ends the chain (noise belongs after tone, not before).
+        edge_shift_px: how far an edge may move; the tests hold the item to it.
+    """
+
+    name: str
+    family: str
+    render: Render
+    modality: int = KEEPS
+    weight: float = 1.0
+    last: bool = False
+    edge_shift_px: float = 1.0
+
+
+SAR, INFRARED, MAP, ELEVATION = (MODALITIES.index(name) for name in ("sar", "infrared", "map", "elevation"))
+
+BANK: tuple[Look, ...] = (
+    Look("gamma", "tone", tone.gamma, weight=1.5),
+    Look("monotone curve", "tone", tone.monotone_curve, UNKNOWN),
+    Look("free curve", "tone", tone.free_curve, UNKNOWN, weight=1.5),
+    Look("cosine", "tone", tone.cosine, UNKNOWN, weight=1.5),
+    Look("inversion", "tone", tone.inversion, UNKNOWN),
+    Look("posterise", "tone", tone.posterise, UNKNOWN),
+    Look("local contrast", "tone", tone.local_contrast),
+    Look("illumination", "tone", tone.illumination),
+    Look("random network", "mixing", mixing.random_network, UNKNOWN, weight=2.0),
+    Look("statistics swap", "mixing", mixing.statistics_swap, UNKNOWN),
+    Look("fourier mix", "mixing", mixing.fourier_mix, UNKNOWN),
+    Look("band mix", "mixing", mixing.band_mix, UNKNOWN),
+    Look("sar-like", "sar", sar.sar_like, SAR, weight=2.5, last=True),
+    Look("speckled", "sar", sar.speckled, SAR, weight=0.7, last=True),
+    Look("multilooked", "sar", sar.multilooked, SAR, weight=1.0, last=True),
+    Look("thermal-like", "infrared", infrared.thermal_like, INFRARED, weight=2.0, last=True),
+    Look("near infrared-like", "infrared", infrared.near_infrared_like, INFRARED),
+    Look("gradient magnitude", "structure", structure.gradient_magnitude, UNKNOWN),
+    Look("deviation", "structure", structure.deviation, UNKNOWN, weight=0.6),
+    Look("hillshade", "structure", structure.hillshade, ELEVATION, weight=1.2),
+    Look("smooth height", "structure", structure.smooth_height, ELEVATION, weight=0.6),
+    Look("map-like", "structure", structure.map_like, MAP, weight=1.5),
+    Look("ridges", "structure", structure.ridges, UNKNOWN),
+    Look("region means", "structure", structure.region_means, UNKNOWN),
+)
+
+
+def chain_lengths(count: int, draw: Draw) -> Tensor:
+    """(count,) 1 to 3 looks a view, one being most frequent."""
+    return 1 + draw.categorical(torch.tensor([0.55, 0.3, 0.15]), count)
+
+
+def draw_chains(families: list[int], draw: Draw, bank: tuple[Look, ...] = BANK) -> list[list[int]]:
+    """Indices into the bank for each view: its family's look as the main one, tone or mixing before or after
+    it."""
+    lengths = chain_lengths(len(families), draw).tolist()
+    chains = []
+    for family, length in zip(families, lengths, strict=True):
+        if FAMILIES[family] == "plain":
+            chains.append([])
+            continue
+        main = _one_of(FAMILIES[family], draw, bank)
+        extra = [_one_of("tone" if draw.chance(0.7) else "mixing", draw, bank) for _ in range(length - 1)]
+        before = bank[main].last or draw.chance(0.5)
+        chains.append([*extra, main] if before else [main, *extra])
+    return chains
+
+
+def _one_of(family: str, draw: Draw, bank: tuple[Look, ...]) -> int:
+    weights = torch.tensor([look.weight if look.family == family else 0.0 for look in bank])
+    return int(draw.categorical(weights, 1))
+
+
+def render(
+    images: Tensor, modality: Tensor, chains: list[list[int]], draw: Draw, bank: tuple[Look, ...] = BANK
+) -> tuple[Tensor, Tensor]:
+    """Run every view through its chain; views that share a look at the same place share the call.
+
+    Args:
+        images: (B, 1, H, W) about 0..1.
+        modality: (B,) int64 of the originals.
+        chains: indices into the bank, one list a view.
+
+    Returns:
+        images about 0..1, and (B,) int64 modality of what they look like now.
+    """
+    images, modality = images.clone(), modality.clone()
+    for step in range(max((len(chain) for chain in chains), default=0)):
+        for index in sorted({chain[step] for chain in chains if len(chain) > step}):
+            views = [i for i, chain in enumerate(chains) if len(chain) > step and chain[step] == index]
+            chosen = torch.tensor(views, device=images.device)
+            images[chosen] = bank[index].render(images[chosen], draw)
+            if bank[index].modality != KEEPS:
+                modality[chosen] = bank[index].modality
+        images = _clipped(images)
+    return images, modality
+
+
+def _clipped(images: Tensor) -> Tensor:
+    """Bring views that left 0..1 back by their own mean and deviation, and leave the others."""
+    out = (images.amin(dim=(1, 2, 3)) < -0.01) | (images.amax(dim=(1, 2, 3)) > 1.01)
+    return torch.where(out.view(-1, 1, 1, 1), to_unit(images), images) if out.any() else images

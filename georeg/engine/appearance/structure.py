@@ -1,0 +1,104 @@
+"""Item 5: structure pictures: what is left when tone is thrown away, and what looks like a height model or a
+map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from georeg.engine.appearance.filters import gaussian, gradients, local_deviation, look_up, per_image, to_unit
+from georeg.engine.draw import Draw
+
+
+def gradient_magnitude(images: Tensor, draw: Draw) -> Tensor:
+    """How fast the grey value changes, at a scale of 0.6 to 2 px, compressed by a root; may be inverted."""
+    right, down = gradients(gaussian(images, draw.number(0.6, 2.0)))
+    size = (right.square() + down.square() + 1e-8).pow(0.5 * draw.number(0.4, 1.0))
+    return _maybe_inverted(to_unit(size), draw)
+
+
+def deviation(images: Tensor, draw: Draw) -> Tensor:
+    """Local standard deviation at 1 to 3 px: texture as brightness."""
+    return _maybe_inverted(
+        to_unit(local_deviation(images, draw.log_uniform(1, 1.0, 3.0).item()).sqrt()), draw
+    )
+
+
+def hillshade(images: Tensor, draw: Draw) -> Tensor:
+    """The grey values taken as heights and lit from a random side at 25 to 65 degrees."""
+    count = len(images)
+    azimuth = draw.uniform(count, 0.0, 2 * torch.pi)
+    elevation = draw.uniform(count, 0.45, 1.15)
+    height = gaussian(images, draw.log_uniform(1, 0.8, 4.0).item())
+    scale = per_image(draw.log_uniform(count, 6.0, 40.0))
+    right, down = (part * scale for part in gradients(height))
+    light = per_image(elevation.sin()) - per_image(elevation.cos()) * (
+        right * per_image(azimuth.cos()) + down * per_image(azimuth.sin())
+    )
+    return to_unit((light / (1.0 + right.square() + down.square()).sqrt()).clamp_min(0.0))
+
+
+def smooth_height(images: Tensor, draw: Draw) -> Tensor:
+    """A height-like picture: coarse relief with slow ramps, tone inverted or not."""
+    count, _, height, width = images.shape
+    relief = gaussian(images, draw.log_uniform(1, 1.2, 4.0).item())
+    cells = draw.index(2) + 2
+    ramp = torch.nn.functional.interpolate(
+        draw.normal((count, 1, cells, cells)), (height, width), mode="bicubic", align_corners=False
+    )
+    return _maybe_inverted(to_unit(relief + per_image(draw.uniform(count, 0.0, 0.3)) * ramp), draw)
+
+
+def map_like(images: Tensor, draw: Draw) -> Tensor:
+    """A drawn map: few flat fills with shuffled tones, their outlines drawn dark or bright, lines from strong
+    edges."""
+    count = len(images)
+    smooth = gaussian(images, draw.number(1.2, 2.8))
+    levels = draw.integers(count, 3, 7)
+    step = (smooth * per_image(levels)).floor().clamp_min(0)
+    step = torch.minimum(step, per_image(levels) - 1).long()
+    tones = draw.uniform((count, 8)).pow(0.5)
+    flat = tones.gather(1, step.view(count, -1)).view_as(images)
+    flat = gaussian(flat, 0.5)
+    right, down = gradients(flat)
+    outline = ((right.square() + down.square()).sqrt() * 4.0).clamp(0.0, 1.0)
+    ink = per_image(torch.where(draw.uniform(count) < 0.7, 0.0, 1.0))
+    strength = per_image(draw.uniform(count, 0.0, 1.0))
+    return flat + strength * outline * (ink - flat)
+
+
+def ridges(images: Tensor, draw: Draw) -> Tensor:
+    """Thin bright or dark lines (roads, rivers, hedges) drawn as strokes on an even ground."""
+    sigma = draw.number(0.8, 1.8)
+    line = gaussian(images, sigma) - gaussian(images, 2.0 * sigma)
+    sign = per_image(torch.where(draw.uniform(len(images)) < 0.5, -1.0, 1.0))
+    stroke = (
+        sign * line / (line.abs().mean(dim=(-2, -1), keepdim=True) + 1e-5) - draw.number(0.5, 1.5)
+    ).clamp(0, 3)
+    return _maybe_inverted(stroke / 3.0, draw)
+
+
+def region_means(images: Tensor, draw: Draw) -> Tensor:
+    """Flat regions: a few rounds of edge-stopping smoothing, then a free tone curve."""
+    knots = 32
+    smooth = images
+    for _ in range(3):
+        smooth = _edge_stopping(smooth, draw.number(0.04, 0.1))
+    table = draw.uniform((len(images), knots))
+    table = gaussian(table.view(len(images), 1, 1, knots), 1.5).view(len(images), knots)
+    return to_unit(look_up(smooth, table))
+
+
+def _edge_stopping(images: Tensor, contrast: float) -> Tensor:
+    """One step of anisotropic diffusion (Perona and Malik, 1990) on a 5-point stencil, wide by two pixels."""
+    total, weight = images.clone(), torch.ones_like(images)
+    for shift, axis in ((1, -1), (-1, -1), (1, -2), (-1, -2), (2, -1), (-2, -1), (2, -2), (-2, -2)):
+        moved = images.roll(shift, axis)
+        share = torch.exp(-((moved - images) / contrast).square())
+        total, weight = total + share * moved, weight + share
+    return total / weight
+
+
+def _maybe_inverted(images: Tensor, draw: Draw) -> Tensor:
+    turned = (draw.uniform(len(images)) < 0.35).view(-1, 1, 1, 1)
+    return torch.where(turned, 1.0 - images, images)

@@ -1,0 +1,369 @@
+"""An unlabelled archive of scenes as uint8 tiles in memory: found, decoded once, never labelled.
+
+Any folder, text list or tar shard will do. The modality of a file comes from a manifest column, else from a
+folder's name, else from a look at its pixels. Two files `<name>_a` and `<name>_b` in one folder
+`.../<modA>-<modB>/<source>/` are a pixel-aligned pair. A source (the folder that holds the files) is the unit
+that validation holds out.
+"""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from georeg.engine.decode import IMAGE_SUFFIXES, Pixels, decode_many
+from georeg.errors import InputError
+
+ALIASES = {
+    "optical": ("optical", "rgb", "visible", "vis", "pan", "panchromatic", "aerial", "ortho", "s2", "naip"),
+    "sar": ("sar", "radar", "s1", "vv", "vh", "palsar"),
+    "infrared": ("infrared", "thermal", "nir", "ir", "tir", "swir", "lwir"),
+    "map": ("map", "maps", "topo", "osm"),
+    "elevation": ("elevation", "depth", "dem", "dsm", "dtm", "hillshade", "lidar"),
+}
+MODALITY_OF = {alias: modality for modality, aliases in ALIASES.items() for alias in aliases}
+SAR_TOLERANCE_PX = 2.5
+OTHER_TOLERANCE_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of the archive.
+
+    Attributes:
+        name: path inside the archive, with #n where one file gave several tiles.
+        source: the folder it came from; validation holds out whole sources.
+        modality: one of batch.MODALITIES, or "" where unknown.
+        pixels: (C, H, W) uint8, C 1 or 3.
+        valid: (H, W) bool, None where every pixel is ground.
+    """
+
+    name: str
+    source: str
+    modality: str
+    pixels: Tensor
+    valid: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+
+@dataclass(frozen=True)
+class TilePair:
+    """Two pixel-aligned tiles of different modality, by their index; `tolerance_px` is how far they may
+    disagree.
+
+    `shift_xy` is added to a pixel of `first` to find the same ground in `second` (px, measured at loading).
+    """
+
+    first: int
+    second: int
+    tolerance_px: float
+    shift_xy: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Tiles, the pairs among them, and what was left out: reason -> file names."""
+
+    tiles: tuple[Tile, ...]
+    pairs: tuple[TilePair, ...] = ()
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(sorted({tile.source for tile in self.tiles}))
+
+    def to(self, device: torch.device | str) -> Archive:
+        """The same archive with its pixels on `device`."""
+        tiles = (
+            Tile(
+                t.name,
+                t.source,
+                t.modality,
+                t.pixels.to(device),
+                None if t.valid is None else t.valid.to(device),
+            )
+            for t in self.tiles
+        )
+        return Archive(tuple(tiles), self.pairs, self.skipped)
+
+    def only(self, sources: Sequence[str]) -> Archive:
+        """The part of the archive that comes from these sources (pairs kept where both tiles are in it)."""
+        wanted = set(sources)
+        kept = [index for index, tile in enumerate(self.tiles) if tile.source in wanted]
+        place = {old: new for new, old in enumerate(kept)}
+        pairs = tuple(
+            TilePair(place[p.first], place[p.second], p.tolerance_px, p.shift_xy)
+            for p in self.pairs
+            if p.first in place and p.second in place
+        )
+        return Archive(tuple(self.tiles[index] for index in kept), pairs, self.skipped)
+
+    def split(self, holdout: Sequence[str]) -> tuple[Archive, Archive]:
+        """(training, validation) archives; `holdout` names the sources of the second.
+
+        Raises:
+            InputError: a source that is not there, or nothing left to train on.
+        """
+        missing = sorted(set(holdout) - set(self.sources))
+        if missing:
+            raise InputError(
+                f"the archive has no source {', '.join(missing)}: it has {', '.join(self.sources)}"
+            )
+        training = self.only([source for source in self.sources if source not in set(holdout)])
+        if not training.tiles:
+            raise InputError("holding out these sources leaves no tile to train on: hold out fewer")
+        return training, self.only(holdout)
+
+    def summary(self) -> str:
+        """People's text: how many tiles of which modality, how many pairs, what was skipped and why."""
+        modalities = Counter(tile.modality or "unknown" for tile in self.tiles)
+        lines = [
+            f"{len(self.tiles)} tiles: " + ", ".join(f"{n} {name}" for name, n in modalities.most_common())
+        ]
+        kinds = Counter(self.kind_of(pair) for pair in self.pairs)
+        if kinds:
+            lines.append(
+                f"{len(self.pairs)} aligned pairs: " + ", ".join(f"{n} {k}" for k, n in kinds.most_common())
+            )
+        for reason, names in sorted(self.skipped.items()):
+            shown = ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
+            lines.append(f"skipped {len(names)} ({reason}): {shown}")
+        return "\n".join(lines)
+
+    def kind_of(self, pair: TilePair) -> str:
+        """The pair's two modalities as one name, such as "sar-optical"."""
+        return f"{self.tiles[pair.first].modality}-{self.tiles[pair.second].modality}"
+
+
+def choose_holdout(archive: Archive, fraction: float = 0.05, seed: int = 0) -> tuple[str, ...]:
+    """Sources for validation: about `fraction` of the tiles of each modality, never a modality's last source.
+
+    The order follows a hash of the source's name, so that a growing archive keeps its validation sources.
+    """
+    counts = Counter(tile.source for tile in archive.tiles)
+    by_modality: dict[str, list[str]] = defaultdict(list)
+    for source, modality in {(tile.source, tile.modality) for tile in archive.tiles}:
+        by_modality[modality].append(source)
+    chosen: set[str] = set()
+    for modality in sorted(by_modality):
+        sources = sorted(by_modality[modality], key=lambda name: zlib.crc32(f"{seed}/{name}".encode()))
+        budget = fraction * sum(counts[source] for source in sources)
+        for source in sources:
+            left = set(sources) - chosen - {source}
+            if left and counts[source] <= budget:
+                chosen.add(source)
+                budget -= counts[source]
+    return tuple(sorted(chosen))
+
+
+def read_archive(
+    location: str | Path | Sequence[str | Path],
+    *,
+    manifest: str | Path | None = None,
+    tile_px: int = 512,
+    max_tiles_per_file: int = 64,
+    min_px: int = 96,
+    limit: int | None = None,
+    threads: int = 4,
+) -> Archive:
+    """Read every usable image under `location` into memory.
+
+    Args:
+        location: a folder (walked; tar shards in it are read), one tar, a text list with one path a line, or
+            several.
+        manifest: CSV with columns `path` and `modality`; else `manifest.csv` beside or in the location, if
+            any.
+        tile_px: larger images are cut into tiles of at most this side.
+        max_tiles_per_file: at most so many tiles of one file, evenly spread.
+        min_px: images with a smaller side are skipped.
+        limit: read about this many files only, evenly spread over the archive (for trials).
+        threads: decoding threads.
+
+    Raises:
+        InputError: nothing there, or no usable image; the message counts the reasons.
+    """
+    places = [location] if isinstance(location, str | Path) else list(location)
+    roots = [Path(place) for place in places]
+    for root in roots:
+        if not root.exists():
+            raise InputError(f"{root} does not exist")
+    modalities = _read_manifest(manifest, roots)
+    jobs = _thin(_list_files(roots), limit)
+    tiles: list[Tile] = []
+    skipped: dict[str, list[str]] = defaultdict(list)
+    for name, outcome in decode_many(_open_jobs(jobs), tile_px, max_tiles_per_file, min_px, threads):
+        if isinstance(outcome, str):
+            skipped[outcome].append(name)
+        else:
+            tiles.extend(_named_tiles(name, outcome, modalities))
+    if not tiles:
+        reasons = (
+            ", ".join(f"{len(names)} {reason}" for reason, names in skipped.items()) or "no image file found"
+        )
+        raise InputError(
+            f"no usable image in {', '.join(map(str, roots))} ({reasons}): give a folder of rasters"
+        )
+    return Archive(tuple(tiles), _find_pairs(tiles), dict(skipped))
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    path: Path
+    member: str | None = None
+
+
+def _list_files(roots: Sequence[Path]) -> list[_Job]:
+    jobs: list[_Job] = []
+    for root in roots:
+        if root.is_dir():
+            found = sorted(path for path in root.rglob("*") if path.is_file())
+            for path in found:
+                jobs.extend(_jobs_of(path, path.relative_to(root).as_posix()))
+        elif root.suffix.lower() in (".txt", ".lst", ".csv"):
+            jobs.extend(_listed(root))
+        else:
+            jobs.extend(_jobs_of(root, root.name))
+    return jobs
+
+
+def _jobs_of(path: Path, name: str) -> list[_Job]:
+    if path.suffix.lower() == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
+        try:
+            with tarfile.open(path) as shard:
+                members = [member.name for member in shard if member.isfile()]
+        except (tarfile.TarError, OSError) as error:
+            raise InputError(f"{path} is not a readable tar: {error}") from error
+        return [_Job(member, path, member) for member in members if _is_image(member)]
+    return [_Job(name, path)] if _is_image(path.name) else []
+
+
+def _listed(listing: Path) -> list[_Job]:
+    lines = [line.split(",")[0].strip() for line in listing.read_text().splitlines()]
+    paths = [Path(line) if Path(line).is_absolute() else listing.parent / line for line in lines if line]
+    return [_Job(path.as_posix(), path) for path in paths if _is_image(path.name)]
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _thin(jobs: list[_Job], limit: int | None) -> list[_Job]:
+    """Keep about `limit` files, evenly spread, with both files of a pair or neither."""
+    if limit is None or limit >= len(jobs):
+        return jobs
+    groups: dict[str, list[_Job]] = defaultdict(list)
+    for job in jobs:
+        groups[_pair_key(job.name) or job.name].append(job)
+    keys = list(groups)
+    count = max(1, round(limit * len(keys) / len(jobs)))
+    keep = np.unique(np.linspace(0, len(keys) - 1, count).round().astype(int))
+    return [job for index in keep for job in groups[keys[index]]]
+
+
+def _open_jobs(jobs: Sequence[_Job]) -> Iterator[tuple[str, bytes | Path]]:
+    shard: tarfile.TarFile | None = None
+    try:
+        for job in jobs:
+            if job.member is None:
+                yield job.name, job.path
+                continue
+            if shard is None or shard.name != str(job.path.resolve()):
+                if shard is not None:
+                    shard.close()
+                shard = tarfile.open(job.path.resolve())  # noqa: SIM115 (kept open over many members)
+            stream = shard.extractfile(job.member)
+            yield job.name, stream.read() if stream is not None else b""
+    finally:
+        if shard is not None:
+            shard.close()
+
+
+def _read_manifest(manifest: str | Path | None, roots: Sequence[Path]) -> dict[str, str]:
+    places = [root / "manifest.csv" if root.is_dir() else root.parent / "manifest.csv" for root in roots]
+    path = (
+        Path(manifest) if manifest is not None else next((place for place in places if place.is_file()), None)
+    )
+    if path is None:
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the manifest {path}: {error}") from error
+    return {row["path"]: _canonical(row.get("modality") or "") for row in rows if row.get("path")}
+
+
+def _canonical(word: str) -> str:
+    return MODALITY_OF.get(word.strip().lower(), "")
+
+
+def _named_tiles(name: str, outcome: list[Pixels], modalities: dict[str, str]) -> list[Tile]:
+    modality = modalities.get(name) or _modality_from_path(name)
+    tiles = []
+    for index, (pixels, valid) in enumerate(outcome):
+        pixels = _drop_grey_copies(pixels)
+        guessed = modality or ("optical" if pixels.shape[-1] == 3 else "")
+        tensor = torch.from_numpy(np.moveaxis(pixels, -1, 0).copy())
+        ground = None if valid is None or valid.all() else torch.from_numpy(valid.copy())
+        label = name if len(outcome) == 1 else f"{name}#{index}"
+        tiles.append(Tile(label, _source_of(name), guessed, tensor, ground))
+    return tiles
+
+
+def _drop_grey_copies(pixels: np.ndarray) -> np.ndarray:
+    """One channel where the colour says next to nothing (grey images stored as RGB)."""
+    if pixels.shape[-1] < 3:
+        return pixels[..., :1]
+    sample = pixels[::4, ::4, :3].astype(np.int16)
+    spread = (sample.max(axis=-1) - sample.min(axis=-1)).mean()
+    return pixels[..., 1:2] if spread < 3.0 else pixels[..., :3]
+
+
+def _source_of(name: str) -> str:
+    parent = PurePosixPath(name).parent.name
+    return parent or PurePosixPath(name).stem
+
+
+def _modality_from_path(name: str) -> str:
+    path = PurePosixPath(name)
+    for part in reversed(path.parts[:-1]):
+        words = part.lower().split("-")
+        if len(words) == 2 and all(word in MODALITY_OF for word in words) and path.stem[-2:] in ("_a", "_b"):
+            return MODALITY_OF[words[0] if path.stem.endswith("_a") else words[1]]
+        if part.lower() in MODALITY_OF:
+            return MODALITY_OF[part.lower()]
+    return ""
+
+
+def _pair_key(name: str) -> str:
+    path = PurePosixPath(name.split("#")[0])
+    tail = name.split("#")[1] if "#" in name else ""
+    return f"{path.parent}/{path.stem[:-2]}#{tail}" if path.stem[-2:] in ("_a", "_b") else ""
+
+
+def _find_pairs(tiles: Sequence[Tile]) -> tuple[TilePair, ...]:
+    halves: dict[str, dict[str, int]] = defaultdict(dict)
+    for index, tile in enumerate(tiles):
+        key = _pair_key(tile.name)
+        if key:
+            halves[key][PurePosixPath(tile.name.split("#")[0]).stem[-1]] = index
+    pairs = []
+    for both in halves.values():
+        if len(both) == 2 and tiles[both["a"]].shape == tiles[both["b"]].shape:
+            sar = "sar" in (tiles[both["a"]].modality, tiles[both["b"]].modality)
+            pairs.append(TilePair(both["a"], both["b"], SAR_TOLERANCE_PX if sar else OTHER_TOLERANCE_PX))
+    return tuple(pairs)

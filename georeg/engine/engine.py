@@ -1,0 +1,369 @@
+"""The dynamic data engine: endless training pairs with exact truth from an unlabelled archive, made on the
+device.
+
+For each pair: a recipe is drawn (by current loss), a tile or a real pair, two random warps, one to three
+looks for each view; the views are normalised as at inference. The same generator state gives the same
+batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from georeg.engine.appearance.bank import FAMILIES, draw_chains, render
+from georeg.engine.appearance.filters import per_image
+from georeg.engine.archive import Archive, Tile
+from georeg.engine.batch import MODALITIES, TrainingBatch
+from georeg.engine.draw import Draw
+from georeg.engine.geometry import (
+    GeometryRange,
+    ViewPair,
+    draw_view_pairs,
+    inside_tile,
+    inside_view,
+    sample_view,
+)
+from georeg.engine.sampling import Recipe, RecipeSampler
+from georeg.errors import UsageError
+from georeg.network.normalise import zscore
+
+MODALITY_WEIGHTS = {"optical": 0.5, "infrared": 0.17, "sar": 0.15, "map": 0.08, "elevation": 0.06, "": 0.3}
+BIN_WEIGHTS = {"near": 0.3, "turned": 0.5, "far": 0.2}
+FAMILY_WEIGHTS = {"plain": 0.05, "tone": 0.2, "mixing": 0.12, "sar": 0.28, "infrared": 0.15, "structure": 0.2}
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How pairs are made.
+
+    Attributes:
+        view_px: side of the views.
+        source_px: side of the canvas that tiles are laid on; larger tiles are cropped at random.
+        real_share: how many pairs are real aligned ones (while the archive has any).
+        appearance: False leaves out the looks (pretraining without appearance change).
+        far_rotation_deg: relative rotation of the "far" bin; a curriculum raises it to 180.
+        geometry: the range of the "turned" bin; "near" is a third of it.
+        fill_share: how many views have their empty area filled from another image.
+        dynamic_strength: exponent of the loss in the draw; 0 draws by the prior alone.
+        bin_weights, family_weights, modality_weights: the prior of the recipes.
+    """
+
+    view_px: int = 192
+    source_px: int = 512
+    real_share: float = 0.35
+    appearance: bool = True
+    far_rotation_deg: float = 90.0
+    geometry: GeometryRange = field(default_factory=GeometryRange)
+    fill_share: float = 0.4
+    dynamic_strength: float = 1.0
+    bin_weights: dict[str, float] = field(default_factory=lambda: dict(BIN_WEIGHTS))
+    family_weights: dict[str, float] = field(default_factory=lambda: dict(FAMILY_WEIGHTS))
+    modality_weights: dict[str, float] = field(default_factory=lambda: dict(MODALITY_WEIGHTS))
+
+    def range_of(self, geometry_bin: str) -> GeometryRange:
+        if geometry_bin == "near":
+            return self.geometry.scaled(1.0 / 3.0)
+        if geometry_bin == "far":
+            return replace(
+                self.geometry, rotation_deg=self.far_rotation_deg, scale=max(2.0, self.geometry.scale)
+            )
+        return self.geometry
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The tiles of a batch: indices into the archive, and how the two sides relate."""
+
+    first: list[int]
+    second: list[int]
+    tolerance_px: Tensor
+    shift: Tensor
+    real: list[bool]
+
+
+class DataEngine:
+    """Makes TrainingBatch after TrainingBatch.
+
+    Args:
+        archive: the scenes; moved to the device if it is not there yet.
+        config: what the pairs are like; may be replaced between batches with `configure` (curricula).
+        device: where the pairs are made and delivered.
+        generator: a CPU generator; all draws come from it.
+
+    Raises:
+        UsageError: a view larger than the canvas.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        config: EngineConfig | None = None,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.archive = archive.to(self.device)
+        self.random = Draw(generator or torch.Generator().manual_seed(0), self.device)
+        self._members = _by_kind_and_source(self.archive)
+        self.configure(config or EngineConfig())
+
+    def configure(self, config: EngineConfig) -> None:
+        """Change the config between batches; running losses are kept."""
+        if config.view_px > config.source_px:
+            raise UsageError(
+                f"views of {config.view_px} px do not fit a canvas of {config.source_px} px: raise source_px"
+            )
+        previous = getattr(self, "sampler", None)
+        self.config = config
+        self.sampler = RecipeSampler(_recipes(self._members, config), config.dynamic_strength)
+        if previous is not None:
+            self.sampler.load_state_dict(previous.state_dict())
+
+    @property
+    def recipe_names(self) -> tuple[str, ...]:
+        return tuple(recipe.name for recipe in self.sampler.recipes)
+
+    def report_losses(self, recipe: Tensor, loss: Tensor) -> None:
+        """Tell the engine the losses (B,) of the pairs of recipes (B,): harder recipes are drawn more
+        often."""
+        self.sampler.report(recipe, loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"draw": self.random.state_dict(), "sampler": self.sampler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the same numbers as the engine that gave `state` (same archive, config and kind of
+        device)."""
+        self.random.load_state_dict(state["draw"])
+        self.sampler.load_state_dict(state["sampler"])
+
+    @torch.no_grad()
+    def batch(self, size: int) -> TrainingBatch:
+        """The next `size` pairs."""
+        recipe = self.sampler.draw(size, self.random)
+        return self.make(recipe)[0]
+
+    @torch.no_grad()
+    def make(self, recipe: Tensor, chains: list[list[int]] | None = None) -> tuple[TrainingBatch, list[int]]:
+        """One pair for each recipe index (B,), and the indices of the tiles that views 0 show.
+
+        Args:
+            chains: looks (indices into the bank) of all views 0, then of all views 1, instead of drawn ones.
+        """
+        size = len(recipe)
+        recipes = [self.sampler.recipes[index] for index in recipe.tolist()]
+        drawn = self._draw_tiles(recipes)
+        canvas, ground, sizes = self._lay_out(drawn)
+        ranges = [self.config.range_of(item.geometry) for item in recipes]
+        views = draw_view_pairs(sizes, ranges, self.config.view_px, self.random)
+        source0, source1 = views.source0(), views.source1() + drawn.shift.view(-1, 1, 1, 2).to(self.device)
+        image0, valid0 = self._sample(canvas[:, :1], ground, 0, source0, views.zoom0, sizes)
+        image1, valid1 = self._sample(canvas[:, 1:], ground, 1, source1, views.zoom1, sizes)
+        modality = [self._modality(indices) for indices in (drawn.first, drawn.second)]
+        images, modality = self._appear(
+            torch.cat([image0, image1]), torch.cat(modality), recipes, drawn.real, chains
+        )
+        valid = torch.cat([valid0, valid1])
+        shown0, shown1 = self._finish(images, valid).chunk(2)
+        flow01, flow10 = _truth(views, valid0, valid1)
+        batch = TrainingBatch(
+            view0=shown0,
+            view1=shown1,
+            valid0=valid0,
+            valid1=valid1,
+            flow01=flow01,
+            flow10=flow10,
+            modality0=modality[:size],
+            modality1=modality[size:],
+            tolerance_px=(
+                drawn.tolerance_px.to(self.device) / torch.minimum(views.zoom0, views.zoom1)
+            ).float(),
+            recipe=recipe.to(self.device),
+        )
+        return batch, drawn.first
+
+    def _draw_tiles(self, recipes: list[Recipe]) -> _Drawn:
+        first, second, tolerance, shift, real = [], [], [], [], []
+        for recipe in recipes:
+            sources = self._members[recipe.kind]
+            weights = torch.tensor([len(members) ** 0.5 for members in sources])
+            members = sources[int(self.random.categorical(weights, 1))]
+            chosen = members[self.random.index(len(members))]
+            if recipe.family != "real":
+                indices, offset, pixels = (chosen, chosen), (0.0, 0.0), 0.0
+            else:
+                pair = self.archive.pairs[chosen]
+                indices, offset, pixels = (pair.first, pair.second), pair.shift_xy, pair.tolerance_px
+                if self.random.chance(0.5):
+                    indices, offset = indices[::-1], (-offset[0], -offset[1])
+            first.append(indices[0])
+            second.append(indices[1])
+            tolerance.append(pixels)
+            shift.append(offset)
+            real.append(recipe.family == "real")
+        return _Drawn(first, second, torch.tensor(tolerance), torch.tensor(shift, dtype=torch.float32), real)
+
+    def _lay_out(self, drawn: _Drawn) -> tuple[Tensor, list[tuple[Tensor | None, Tensor | None]], Tensor]:
+        """(B, 2, S, S) float canvases 0..1 of both sides, their masks where not all is ground, and the sizes
+        (B, 2)."""
+        side = self.config.source_px
+        canvas = torch.empty(len(drawn.first), 2, side, side, device=self.device)
+        ground, sizes = [], []
+        for row, (first, second) in enumerate(zip(drawn.first, drawn.second, strict=True)):
+            tiles = (self.archive.tiles[first], self.archive.tiles[second])
+            window = self._window(tiles[0].shape)
+            height, width = window[0].stop - window[0].start, window[1].stop - window[1].start
+            grey = self._grey(tiles, window)
+            if height < side or width < side:
+                canvas[row] = grey.mean(dim=(-2, -1), keepdim=True)
+            canvas[row, :, :height, :width] = grey
+            ground.append(tuple(None if tile.valid is None else tile.valid[window] for tile in tiles))
+            sizes.append((height, width))
+        return canvas, ground, torch.tensor(sizes)
+
+    def _window(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        slices = []
+        for length in shape:
+            start = self.random.index(max(1, length - self.config.source_px + 1))
+            slices.append(slice(start, min(length, start + self.config.source_px)))
+        return slices[0], slices[1]
+
+    def _grey(self, tiles: tuple[Tile, Tile], window: tuple[slice, slice]) -> Tensor:
+        """(2, h, w): each side as grey, colour tiles by their own random channel mix."""
+        parts = [tile.pixels[(slice(None), *window)] for tile in tiles]
+        weights = [self._channel_weights(len(part)) for part in parts]
+        if parts[0] is parts[1] or tiles[0] is tiles[1]:
+            if len(parts[0]) == 1:
+                return (parts[0].float() / 255.0).expand(2, -1, -1)
+            flat = parts[0].reshape(3, -1).float()
+            return (torch.stack(weights) @ flat).view(2, *parts[0].shape[1:])
+        return torch.stack(
+            [torch.tensordot(weight, part.float(), 1) for weight, part in zip(weights, parts, strict=True)]
+        )
+
+    def _channel_weights(self, channels: int) -> Tensor:
+        if channels == 1:
+            return torch.full((1,), 1.0 / 255.0, device=self.device)
+        if self.random.chance(0.4):
+            weights = torch.tensor([0.299, 0.587, 0.114], device=self.device)
+        else:
+            weights = self.random.uniform(channels, -0.25, 1.0)
+        return weights / weights.sum().clamp_min(0.2) / 255.0
+
+    def _sample(
+        self,
+        canvas: Tensor,
+        ground: list[tuple[Tensor | None, Tensor | None]],
+        side: int,
+        source: Tensor,
+        zoom: Tensor,
+        sizes: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        views = sample_view(canvas, source, zoom)
+        valid = inside_tile(source, sizes.to(self.device)).unsqueeze(1)
+        for row, masks in enumerate(ground):
+            mask = masks[side]
+            if mask is not None:
+                laid = torch.zeros(1, 1, *canvas.shape[-2:], device=self.device)
+                laid[0, 0, : mask.shape[0], : mask.shape[1]] = mask
+                seen = sample_view(laid, source[row : row + 1], zoom[row : row + 1]) > 0.99
+                valid[row : row + 1] &= seen
+        return _stretched(views, valid), valid
+
+    def _modality(self, indices: list[int]) -> Tensor:
+        names = [self.archive.tiles[index].modality for index in indices]
+        return torch.tensor([MODALITIES.index(name) if name else -1 for name in names], device=self.device)
+
+    def _appear(
+        self,
+        images: Tensor,
+        modality: Tensor,
+        recipes: list[Recipe],
+        real: list[bool],
+        chains: list[list[int]] | None,
+    ) -> tuple[Tensor, Tensor]:
+        if chains is None:
+            if not self.config.appearance:
+                return images, modality
+            chains = draw_chains(self._families(recipes, real), self.random)
+        return render(images, modality, chains, self.random)
+
+    def _families(self, recipes: list[Recipe], real: list[bool]) -> list[int]:
+        """The main family of every view: first all views 0, then all views 1."""
+        plain, tone = FAMILIES.index("plain"), FAMILIES.index("tone")
+        weights = torch.tensor([self.config.family_weights.get(name, 0.0) for name in FAMILIES])
+        weights[plain] = weights.sum().clamp_min(1e-6)
+        sides: tuple[list[int], list[int]] = ([], [])
+        for recipe, is_real in zip(recipes, real, strict=True):
+            if is_real:
+                pair = [tone if self.random.chance(0.3) else plain for _ in range(2)]
+            else:
+                pair = [FAMILIES.index(recipe.family), int(self.random.categorical(weights, 1))]
+                pair = pair[::-1] if self.random.chance(0.5) else pair
+            sides[0].append(pair[0])
+            sides[1].append(pair[1])
+        return sides[0] + sides[1]
+
+    def _finish(self, images: Tensor, valid: Tensor) -> Tensor:
+        """Empty areas are left empty or filled from the next image of the batch; then z-score over what is
+        shown."""
+        filled = per_image(self.random.uniform(len(images)) < self.config.fill_share)
+        shown = valid | filled
+        images = torch.where(valid, images, images.roll(1, 0))
+        return zscore(images, shown)
+
+
+def _stretched(views: Tensor, valid: Tensor) -> Tensor:
+    """Views to about 0..1 by the mean and deviation of their valid pixels; the rest gets the mean."""
+    return (zscore(views, valid) / 4.6 + 0.5).clamp(0.0, 1.0)
+
+
+def _truth(views: ViewPair, valid0: Tensor, valid1: Tensor) -> tuple[Tensor, Tensor]:
+    """Flows (B, V, V, 2) both ways, NaN where the other view does not show the place."""
+    flow01, flow10 = views.flows()
+    flow01 = _masked(flow01, valid0, valid1, views.size_px)
+    return flow01, _masked(flow10, valid1, valid0, views.size_px)
+
+
+def _masked(flow: Tensor, here: Tensor, there: Tensor, size_px: int) -> Tensor:
+    visible = here[:, 0] & inside_view(flow, size_px)
+    place = torch.where(visible.unsqueeze(-1), flow, torch.zeros_like(flow)).round().long()
+    row = place[..., 1].flatten(1) * size_px + place[..., 0].flatten(1)
+    visible &= there.flatten(1).gather(1, row).view_as(visible)
+    return torch.where(visible.unsqueeze(-1), flow, torch.full_like(flow, torch.nan))
+
+
+def _by_kind_and_source(archive: Archive) -> dict[str, list[list[int]]]:
+    """Kind of recipe -> for each source the indices of its tiles (or of its pairs, for the pair kinds)."""
+    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, tile in enumerate(archive.tiles):
+        groups[tile.modality][tile.source].append(index)
+    for index, pair in enumerate(archive.pairs):
+        groups[archive.kind_of(pair)][archive.tiles[pair.first].source].append(index)
+    return {kind: list(sources.values()) for kind, sources in groups.items()}
+
+
+def _recipes(members: dict[str, list[list[int]]], config: EngineConfig) -> list[Recipe]:
+    pair_counts = Counter({kind: sum(map(len, members[kind])) for kind in members if "-" in kind})
+    singles = {kind: config.modality_weights.get(kind, 0.0) for kind in members if "-" not in kind}
+    real_share = config.real_share if pair_counts else 0.0
+    recipes = []
+    for geometry, bin_weight in config.bin_weights.items():
+        for kind, weight in singles.items():
+            share = (1.0 - real_share) * weight / max(sum(singles.values()), 1e-9) * bin_weight
+            families = config.family_weights if config.appearance else {"plain": 1.0}
+            total = sum(families.values())
+            recipes += [
+                Recipe(kind, name, geometry, share * value / total) for name, value in families.items()
+            ]
+        roots = {kind: count**0.5 for kind, count in pair_counts.items()}
+        for kind, root in roots.items():
+            recipes.append(
+                Recipe(kind, "real", geometry, real_share * root / sum(roots.values()) * bin_weight)
+            )
+    return [recipe for recipe in recipes if recipe.prior > 0]

@@ -1,0 +1,144 @@
+"""Archives are found, decoded, paired and split; useless files are counted and named."""
+
+from __future__ import annotations
+
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from georeg.engine.archive import choose_holdout, read_archive
+from georeg.engine.decode import tile_boxes
+from georeg.errors import InputError
+
+
+def test_folder_is_read_and_useless_files_are_named(folder):
+    archive = read_archive(folder)
+    assert sorted(tile.name for tile in archive.tiles) == [
+        "paired/sar-optical/c/x_a.png",
+        "paired/sar-optical/c/x_b.png",
+        "unpaired/optical/a/1.png",
+        "unpaired/optical/a/2.png",
+        "unpaired/thermal/b/3.png",
+    ]
+    reasons = {
+        reason: [name.rsplit("/", 1)[1] for name in names] for reason, names in archive.skipped.items()
+    }
+    assert reasons == {
+        "tiny": ["tiny.png"],
+        "constant": ["constant.png"],
+        "nodata only": ["empty.png"],
+        "broken": ["broken.png"],
+    }
+    assert "skipped 1 (broken): unpaired/optical/a/broken.png" in archive.summary()
+
+
+def test_modalities_and_pairs_come_from_folder_names(folder):
+    archive = read_archive(folder)
+    modality = {tile.name.rsplit("/", 1)[1]: tile.modality for tile in archive.tiles}
+    assert modality == {
+        "1.png": "optical",
+        "2.png": "optical",
+        "3.png": "infrared",
+        "x_a.png": "sar",
+        "x_b.png": "optical",
+    }
+    (pair,) = archive.pairs
+    assert archive.kind_of(pair) == "sar-optical"
+    assert pair.tolerance_px == 2.5
+
+
+def test_manifest_overrides_the_folder(folder):
+    (folder / "manifest.csv").write_text("path,modality\nunpaired/optical/a/1.png,map\n")
+    modality = {tile.name: tile.modality for tile in read_archive(folder).tiles}
+    assert modality["unpaired/optical/a/1.png"] == "map"
+    assert modality["unpaired/optical/a/2.png"] == "optical"
+
+
+def test_tar_shards_hold_the_same_archive(folder, tmp_path_factory):
+    shards = tmp_path_factory.mktemp("shards")
+    with tarfile.open(shards / "train-00.tar", "w") as shard:
+        shard.add(folder / "unpaired", "unpaired")
+        shard.add(folder / "paired", "paired")
+    unpacked, packed = read_archive(folder), read_archive(shards)
+    places = {tile.name: tile for tile in packed.tiles}
+    assert len(packed.pairs) == 1
+    for tile in unpacked.tiles:
+        assert torch.equal(tile.pixels, places[tile.name].pixels)
+
+
+def test_a_list_of_paths_and_large_images_in_tiles(folder, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_text("unpaired/optical/a/1.png\nunpaired/thermal/b/3.png\n")
+    archive = read_archive(listing, tile_px=128)
+    assert [tile.shape for tile in archive.tiles] == [(128, 128)] * 8
+    assert archive.tiles[0].name.endswith("1.png#0")
+
+
+def test_tile_boxes_cover_the_image():
+    seen = np.zeros((300, 513), bool)
+    for left, top, right, bottom in tile_boxes((300, 513), 128, 999):
+        assert (right - left, bottom - top) == (128, 128)
+        seen[top:bottom, left:right] = True
+    assert seen.all()
+    assert len(tile_boxes((3000, 3000), 128, 10)) == 10
+
+
+def test_deep_rasters_are_stretched_and_nodata_is_marked(tmp_path):
+    pixels = np.random.default_rng(0).normal(2000, 300, (160, 160)).astype(np.uint16)
+    pixels[:40] = 0
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    (tile,) = read_archive(tmp_path).tiles
+    assert tile.pixels.dtype == torch.uint8
+    assert not tile.valid[:36].any()
+    assert tile.valid[44:].all()
+
+
+def test_multiband_float_raster_needs_rasterio_and_is_read_in_windows(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+
+    profile = {
+        "driver": "GTiff",
+        "count": 4,
+        "height": 200,
+        "width": 180,
+        "dtype": "float32",
+        "nodata": -9999.0,
+    }
+    values = np.random.default_rng(0).uniform(0, 1, (4, 200, 180)).astype(np.float32)
+    values[:, :, :30] = -9999.0
+    with rasterio.open(
+        tmp_path / "bands.tif",
+        "w",
+        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6),
+        crs="EPSG:32632",
+        **profile,
+    ) as file:
+        file.write(values)
+    (tile,) = read_archive(tmp_path).tiles
+    assert tile.pixels.shape[0] == 3
+    assert not tile.valid[:, :30].any()
+    assert tile.valid[:, 30:].all()
+
+
+def test_nothing_usable_is_an_error_that_counts(tmp_path):
+    with pytest.raises(InputError, match="no image file found"):
+        read_archive(tmp_path)
+    Image.fromarray(np.zeros((200, 200), np.uint8)).save(tmp_path / "black.png")
+    with pytest.raises(InputError, match=r"no usable image.*1 "):
+        read_archive(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_archive(tmp_path / "nowhere")
+
+
+def test_validation_is_held_out_by_source(folder):
+    archive = read_archive(folder)
+    training, validation = archive.split(["c"])
+    assert set(training.sources) == {"a", "b"}
+    assert len(validation.pairs) == 1
+    assert not training.pairs
+    with pytest.raises(InputError, match="no source nowhere"):
+        archive.split(["nowhere"])
+    assert "b" not in choose_holdout(archive, 0.9), "the only infrared source stays in training"
