@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,5 +95,46 @@ class Registration:
     run: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The whole of registration.json as plain values."""
-        raise NotImplementedError
+        """The whole of registration.json as plain values; georeg/registration.schema.json describes them."""
+        return {
+            "schema": SCHEMA,
+            "moving": scene_to_json(self.moving),
+            "reference": scene_to_json(self.reference),
+            "transform": None if self.transform is None else self.transform.to_json(),
+            "quality": plain(asdict(self.quality)),
+            "run": plain(self.run),
+        }
+
+
+def scene_to_json(scene: Scene) -> dict[str, Any]:
+    """A scene as plain values; `georeg.registration.stored` makes the scene from them again."""
+    return {
+        "path": scene.path,
+        "size": [scene.grid.width, scene.grid.height],
+        "crs": scene.grid.crs_wkt,
+        "geotransform": None if scene.grid.geotransform is None else list(scene.grid.geotransform),
+        "geocoding": scene.geocoding,
+        "gcps": None if scene.gcps is None else scene.gcps.tolist(),
+        "band_count": scene.band_count,
+        "bands": list(scene.bands),
+        "dtype": scene.dtype,
+        "nodata": None if scene.nodata is None or not math.isfinite(scene.nodata) else scene.nodata,
+        "modality": str(scene.modality),
+        "modality_given": scene.modality_given,
+        "gsd_m": scene.gsd_m,
+        "mask": scene.mask_path,
+        "tags": plain(scene.tags),
+    }
+
+
+def plain(value: Any) -> Any:
+    """The same value in types that JSON has; numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, np.ndarray)):
+        return [plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int)) else str(value)

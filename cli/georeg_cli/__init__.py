@@ -1,0 +1,1 @@
+"""The command line of georeg: one file per command, shared options once."""

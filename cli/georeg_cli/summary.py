@@ -1,0 +1,32 @@
+"""A registration in a few plain lines, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from georeg.result import Registration
+
+
+def summary_lines(registration: Registration, written: Sequence[str]) -> list[str]:
+    """Verdict, accuracy, support, reasons and what was written."""
+    quality = registration.quality
+    lines = [f"verdict    {quality.verdict}, right with probability {quality.probability_correct:.2f}"]
+    if registration.transform is not None:
+        lines.append(
+            f"transform  {registration.transform.kind}, {registration.moving.name} to {registration.reference.name}"
+        )
+    lines.append(f"accuracy   {accuracy_text(registration)}")
+    lines.append(
+        f"support    {quality.inliers} of {quality.matches} matches agree, over {quality.coverage:.0%} of the overlap"
+    )
+    lines += [f"because    {reason}" for reason in quality.reasons]
+    return lines + [f"wrote      {path}" for path in written]
+
+
+def accuracy_text(registration: Registration) -> str:
+    """Held-out RMSE and CE90, in pixels and where it is known in metres."""
+    quality = registration.quality
+    if quality.holdout_rmse_px is None or quality.ce90_px is None:
+        return "not known: too few check points"
+    metres = "" if quality.ce90_m is None else f" ({quality.ce90_m:.2f} m)"
+    return f"{quality.holdout_rmse_px:.2f} px RMSE and {quality.ce90_px:.2f} px CE90{metres} at check points left out of the fit"
