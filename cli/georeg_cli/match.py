@@ -62,16 +62,25 @@ def match(
       georeg match thermal.tif rgb.tif out.tif --output-mode georeference
       georeg match a.tif b.tif --json | jq .quality.verdict
     """
-    from georeg.registration.deliver import Outputs, deliver
+    from georeg.registration.deliver import RefusedError, deliver
+    from georeg.registration.destinations import Destinations
 
     match_options = options.match_options_from(values)
     output_options = options.output_options_from(values)
-    outputs = Outputs(raster=output, registration=registration, points=points, report=report)
+    destinations = Destinations(raster=output, registration=registration, points=points, report=report)
+    refused: RefusedError | None = None
     with reporting(progress) as show:
-        result = deliver(moving, reference, outputs, match_options, output_options, show)
+        try:
+            result = deliver(moving, reference, destinations, match_options, output_options, show)
+        except RefusedError as error:
+            refused, result = error, error.registration
     if as_json:
-        click.echo(json.dumps(result.registration.to_json(), allow_nan=False))
+        click.echo(json.dumps(result.to_json(), allow_nan=False))
     else:
-        click.echo("\n".join(summary_lines(result.registration, result.written)))
-    if result.failure is not None:
-        raise result.failure
+        click.echo(
+            "\n".join(
+                summary_lines(result, destinations.written(refused is None or output_options.keep_failed))
+            )
+        )
+    if refused is not None:
+        raise refused

@@ -9,24 +9,24 @@ from georeg.result import Registration
 
 def summary_lines(registration: Registration, written: Sequence[str]) -> list[str]:
     """Verdict, accuracy, support, reasons and what was written."""
-    quality = registration.quality
+    quality, transform = registration.quality, registration.transform
     lines = [f"verdict    {quality.verdict}, right with probability {quality.probability_correct:.2f}"]
-    if registration.transform is not None:
+    if transform is not None:
         lines.append(
-            f"transform  {registration.transform.kind}, {registration.moving.name} to {registration.reference.name}"
+            f"transform  {transform.kind}, {registration.moving.name} to {registration.reference.name}"
         )
     lines.append(f"accuracy   {accuracy_text(registration)}")
-    lines.append(
-        f"support    {quality.inliers} of {quality.matches} matches agree, over {quality.coverage:.0%} of the overlap"
-    )
+    agreeing = f"{quality.inliers} of {quality.matches} matches agree"
+    lines.append(f"support    {agreeing}, over {quality.coverage:.0%} of the overlap")
     lines += [f"because    {reason}" for reason in quality.reasons]
     return lines + [f"wrote      {path}" for path in written]
 
 
 def accuracy_text(registration: Registration) -> str:
-    """Held-out RMSE and CE90, in pixels and where it is known in metres."""
+    """RMSE and CE90 at the check points, in pixels and where it is known in metres."""
     quality = registration.quality
     if quality.holdout_rmse_px is None or quality.ce90_px is None:
         return "not known: too few check points"
     metres = "" if quality.ce90_m is None else f" ({quality.ce90_m:.2f} m)"
-    return f"{quality.holdout_rmse_px:.2f} px RMSE and {quality.ce90_px:.2f} px CE90{metres} at check points left out of the fit"
+    figures = f"{quality.holdout_rmse_px:.2f} px RMSE, {quality.ce90_px:.2f} px CE90{metres}"
+    return f"{figures}, at check points left out of the fit"

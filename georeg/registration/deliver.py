@@ -1,0 +1,127 @@
+"""One pair from paths to files: check, register, write, refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+from georeg.errors import NotRegistrableError
+from georeg.output import write_points, write_raster, write_report
+from georeg.output.atomic import replacing
+from georeg.output.options import OutputOptions
+from georeg.raster import open_scene
+from georeg.registration.destinations import Destinations
+from georeg.registration.options import MatchOptions, Progress, no_progress
+from georeg.registration.register import register
+from georeg.registration.reuse import registration_of
+from georeg.result import Registration
+
+
+class RefusedError(NotRegistrableError):
+    """The verdict is fail. `registration` says what was found all the same."""
+
+    def __init__(self, message: str, registration: Registration) -> None:
+        super().__init__(message)
+        self.registration = registration
+
+
+def deliver(
+    moving: str,
+    reference: str,
+    destinations: Destinations,
+    match_options: MatchOptions = MatchOptions(),
+    output_options: OutputOptions = OutputOptions(),
+    progress: Progress = no_progress,
+) -> Registration:
+    """Register one pair and write what is wanted.
+
+    The destinations are checked before any work. On the verdict "fail" no raster is written (unless
+    `output_options.keep_failed`), but the other outputs are.
+
+    Args:
+        moving, reference: what GDAL opens.
+        destinations: where results go.
+        match_options, output_options: see there.
+        progress: called with (stage, done, total, message).
+
+    Returns:
+        The registration.
+
+    Raises:
+        RefusedError: the verdict is "fail"; raised after everything is written.
+        GeoregError: any other cause, with its remedy.
+    """
+    destinations.check(_inputs(moving, reference, match_options), output_options.overwrite)
+    registration = register(moving, reference, match_options, progress)
+    refused = registration.quality.verdict == "fail"
+    if destinations.raster and registration.transform and (not refused or output_options.keep_failed):
+        write_raster(registration, destinations.raster, output_options, progress)
+    _write_companions(registration, destinations, progress)
+    if refused:
+        raise RefusedError(refusal(registration), registration)
+    return registration
+
+
+def apply_registration(
+    registration: Registration,
+    moving: str,
+    output: str,
+    options: OutputOptions = OutputOptions(),
+    progress: Progress = no_progress,
+) -> None:
+    """Write `moving`, an image on the ground of the registered one, with a stored registration.
+
+    Args:
+        registration: as `read_registration` gives it.
+        moving: the registered image, or one of the same size, or one whose geocoding is wrong alike.
+        output: the raster to write.
+        options, progress: as in `deliver`.
+
+    Raises:
+        NotRegistrableError: the registration's verdict is "fail" and `options.keep_failed` is not set.
+        UsageError: `moving` cannot be placed on the registered image, or the output cannot be written.
+    """
+    Destinations(raster=output).check([moving], options.overwrite)
+    if registration.transform is None or (registration.quality.verdict == "fail" and not options.keep_failed):
+        raise NotRegistrableError(refusal(registration))
+    write_raster(registration_of(open_scene(moving), registration), output, options, progress)
+
+
+def refusal(registration: Registration) -> str:
+    """Why a registration is not trusted, and what can be done."""
+    reasons = (
+        "; ".join(reason.rstrip(".") for reason in registration.quality.reasons) or "it is not trustworthy"
+    )
+    return (
+        f"{registration.moving.name} could not be registered to {registration.reference.name}: {reasons}. "
+        "No raster was written; --moving-modality, --search-radius, --mask or another band may help, "
+        "--keep-failed writes it all the same."
+    )
+
+
+def _inputs(moving: str, reference: str, options: MatchOptions) -> list[str]:
+    named = (moving, reference, options.mask, options.reference_mask)
+    return [os.fspath(path) for path in named if path is not None]
+
+
+def _write_companions(registration: Registration, destinations: Destinations, progress: Progress) -> None:
+    """Tie points, report and registration.json; the last one stands for "all done"."""
+    writers: dict[str, Callable[[Registration, str], object]] = {
+        "points": write_points,
+        "report": write_report,
+        "registration": write_registration,
+    }
+    wanted = [(name, path) for name, path in destinations.wanted.items() if name in writers]
+    for index, (name, path) in enumerate(sorted(wanted, key=lambda item: list(writers).index(item[0]))):
+        progress("write", index, len(wanted), name)
+        writers[name](registration, path)
+    if wanted:
+        progress("write", len(wanted), len(wanted), "done")
+
+
+def write_registration(registration: Registration, path: str) -> None:
+    """Write registration.json."""
+    text = json.dumps(registration.to_json(), indent=1, allow_nan=False)
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
