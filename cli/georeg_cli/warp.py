@@ -41,7 +41,6 @@ def warp(moving: str, output: str, registration: str, as_json: bool, progress: s
       georeg match sar.tif optical.tif --json | georeg warp sar.tif out.tif --registration -
     """
     from georeg.registration.deliver import apply_registration
-
     from georeg.registration.stored import parse_registration, read_registration
 
     if registration == "-":
