@@ -69,7 +69,7 @@ def _by_words(text: str) -> Modality | None:
 
 def _by_pixels(dtype: str, samples: list[FloatArray]) -> Modality:
     """Map by flatness, elevation by smoothness of floats, SAR by speckle, else optical."""
-    usable = [s for s in samples if s.shape[1] >= 16 and s.shape[2] >= 16 and np.nanmax(s) > np.nanmin(s)]
+    usable = [s for s in samples if min(s.shape[1:]) >= 16 and np.isfinite(s).all() and s.max() > s.min()]
     if not usable:
         return Modality.OPTICAL
     if np.median([_share_flat(s) for s in usable]) > 0.5:
@@ -93,8 +93,8 @@ def _share_flat(stack: FloatArray) -> float:
 def _roughness(grey: FloatArray) -> float:
     """Median second difference over the deviation: small for heights, large for images."""
     second = np.abs(grey[:, 2:] - 2 * grey[:, 1:-1] + grey[:, :-2])
-    deviation = np.nanstd(grey)
-    return float(np.nanmedian(second) / deviation) if deviation > 0 else 1.0
+    deviation = grey.std()
+    return float(np.median(second) / deviation) if deviation > 0 else 1.0
 
 
 def _speckle(grey: FloatArray) -> float:
@@ -102,7 +102,7 @@ def _speckle(grey: FloatArray) -> float:
     rows, cols = grey.shape[0] // 6 * 6, grey.shape[1] // 6 * 6
     cells = grey[:rows, :cols].reshape(rows // 6, 6, cols // 6, 6).swapaxes(1, 2).reshape(-1, 36)
     mean = cells.mean(1)
-    good = np.isfinite(mean) & (cells.min(1) > 0)
+    good = cells.min(1) > 0
     if good.sum() < 8:
         return 0.0
     return float(np.quantile(cells[good].std(1) / mean[good], 0.25))

@@ -16,14 +16,13 @@ from rasterio.windows import Window
 
 from georeg.raster.files import gdal_environment, open_dataset, reading
 from georeg.raster.masks import RasterMask, VectorMask, open_mask
+from georeg.raster.scenes import FLAT_PX
 from georeg.scene import Modality, Scene
 
 Pixels = npt.NDArray[np.float32]
 Valid = npt.NDArray[np.bool_]
 
 STRIP_BYTES = 32 * 1024**2
-_FLAT_PX = 5
-"""Undeclared fill is masked only where it covers a whole square of this side."""
 
 
 class SceneReader:
@@ -161,7 +160,7 @@ class _Handle:
         flat = (pixels == np.float32(value)).astype(np.uint8)
         if self.scene.modality == Modality.SAR and self.scene.dtype != "uint8":
             return flat.astype(bool)
-        square = np.ones((_FLAT_PX, _FLAT_PX), np.uint8)
+        square = np.ones((FLAT_PX, FLAT_PX), np.uint8)
         return cv2.morphologyEx(flat, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE).astype(bool)
 
     def _average_strips(self, band: int, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:

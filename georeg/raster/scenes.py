@@ -18,6 +18,8 @@ from georeg.raster.modality import infer_modality
 from georeg.scene import FloatArray, Grid, Modality, Scene
 
 SAMPLE_PX = 128
+FLAT_PX = 5
+"""Undeclared fill is taken for nodata only where it covers a whole square of this side."""
 _LUMINANCE = {ColorInterp.red: 0.299, ColorInterp.green: 0.587, ColorInterp.blue: 0.114}
 
 
@@ -51,7 +53,7 @@ def open_scene(
         samples = _samples(dataset, name, chosen)
         inferred, why = (given, "given") if given else infer_modality(dataset, name, chosen, samples)
         tags: dict[str, Any] = {"modality_from": why, "weights": _band_weights(dataset, chosen, samples)}
-        fill = _undeclared_nodata(dataset, chosen, samples)
+        fill = _undeclared_nodata(dataset, chosen, samples, inferred)
         if fill is not None:
             tags["undeclared_nodata"] = fill
         if dataset.rpcs is not None:
@@ -178,23 +180,20 @@ def _band_weights(
 
 
 def _undeclared_nodata(
-    dataset: rasterio.DatasetReader, bands: tuple[int, ...], samples: list[FloatArray]
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...], samples: list[FloatArray], modality: Modality
 ) -> float | None:
-    """A value that fills borders though the file does not say so: flat patches of it in a sample."""
+    """A value that fills the border though the file does not say so: flat in at least one corner of the image."""
     if any(flag != MaskFlags.all_valid for flag in dataset.mask_flag_enums[bands[0] - 1]):
         return None
-    highest = 255.0 if dataset.dtypes[bands[0] - 1] == "uint8" else None
-    for value in (0.0, highest):
-        for stack in samples:
-            flat = (stack == value).all(0) if value is not None else np.zeros(stack.shape[1:], bool)
-            if flat.mean() > 0.02 and _touches_border_flat(flat):
-                return value
+    white = dataset.dtypes[bands[0] - 1] == "uint8" and modality not in (Modality.MAP, Modality.ELEVATION)
+    across, down = len(_spread(dataset.width)), len(_spread(dataset.height))
+    corners = [
+        samples[0][:, :FLAT_PX, :FLAT_PX],
+        samples[across - 1][:, :FLAT_PX, -FLAT_PX:],
+        samples[across * (down - 1)][:, -FLAT_PX:, :FLAT_PX],
+        samples[-1][:, -FLAT_PX:, -FLAT_PX:],
+    ]
+    for value in (0.0, 255.0) if white else (0.0,):
+        if any((corner == value).all() for corner in corners):
+            return value
     return None
-
-
-def _touches_border_flat(flat: np.ndarray) -> bool:
-    """Whether flat pixels form at least one whole 8 x 8 square."""
-    if min(flat.shape) < 8:
-        return False
-    sums = np.cumsum(np.cumsum(np.pad(flat.astype(np.int32), ((1, 0), (1, 0))), 0), 1)
-    return bool(((sums[8:, 8:] - sums[:-8, 8:] - sums[8:, :-8] + sums[:-8, :-8]) == 64).any())

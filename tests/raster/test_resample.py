@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from georeg.raster import SceneReader, open_scene, resample_window
+from georeg.raster.lattice import Lattice
 
 from .conftest import coordinates, write
 
@@ -106,3 +107,15 @@ def test_partly_undefined_transform_fills_the_rest(readers):
     pixels, valid = resample_window(readers[0], half, (64, 64))
     assert not valid[:, :30].any()
     np.testing.assert_allclose(pixels[:, 32:], np.tile(np.arange(132, 164) + 0.5, (64, 1)), atol=0.05)
+
+
+def test_lattice_is_right_between_its_nodes_for_a_conformal_bend():
+    def conformal(p):  # z + z^2 / 4000: its second derivatives along x and y cancel at cell centres
+        return np.stack(
+            [p[:, 0] + (p[:, 0] ** 2 - p[:, 1] ** 2) / 4000, p[:, 1] + p[:, 0] * p[:, 1] / 2000], 1
+        )
+
+    x, y = Lattice.of(conformal, (300, 300)).maps((0.0, 0.0), 1)
+    ys, xs = np.mgrid[:300, :300] + 0.5
+    wanted = conformal(np.stack([xs.ravel(), ys.ravel()], 1)).reshape(300, 300, 2) - 0.5
+    assert np.abs(np.stack([x, y], -1) - wanted).max() < 0.03
