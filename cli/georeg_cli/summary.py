@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from georeg.result import Registration
+if TYPE_CHECKING:
+    from georeg.result import Registration
 
 
 def summary_lines(registration: Registration, written: Sequence[str]) -> list[str]:
