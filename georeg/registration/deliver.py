@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from georeg.errors import NotRegistrableError
 from georeg.output import write_points, write_raster, write_report
-from georeg.output.atomic import replacing
 from georeg.output.options import OutputOptions
 from georeg.raster import open_scene
+from georeg.raster.atomic import atomic_output
 from georeg.registration.destinations import Destinations
 from georeg.registration.options import MatchOptions, Progress, no_progress
 from georeg.registration.register import register
@@ -123,5 +123,5 @@ def _write_companions(registration: Registration, destinations: Destinations, pr
 def write_registration(registration: Registration, path: str) -> None:
     """Write registration.json."""
     text = json.dumps(registration.to_json(), indent=1, allow_nan=False)
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
