@@ -17,22 +17,25 @@ from torch import Tensor
 
 from georeg.engine.appearance.bank import FAMILIES, draw_chains, render
 from georeg.engine.appearance.filters import per_image
-from georeg.engine.archive import Archive, Tile
+from georeg.engine.archive import Archive
 from georeg.engine.batch import MODALITIES, TrainingBatch
 from georeg.engine.draw import Draw
 from georeg.engine.geometry import (
+    Crop,
     GeometryRange,
     ViewPair,
+    bilinear,
+    crop_for,
     draw_view_pairs,
-    inside_tile,
+    half_size,
     inside_view,
-    sample_view,
 )
 from georeg.engine.sampling import Recipe, RecipeSampler
 from georeg.errors import UsageError
 from georeg.network.normalise import zscore
 
 MODALITY_WEIGHTS = {"optical": 0.5, "infrared": 0.17, "sar": 0.15, "map": 0.08, "elevation": 0.06, "": 0.3}
+LUMINANCE = (0.299, 0.587, 0.114)
 BIN_WEIGHTS = {"near": 0.3, "turned": 0.5, "far": 0.2}
 FAMILY_WEIGHTS = {"plain": 0.05, "tone": 0.2, "mixing": 0.12, "sar": 0.28, "infrared": 0.15, "structure": 0.2}
 
@@ -86,6 +89,16 @@ class _Drawn:
     real: list[bool]
 
 
+@dataclass(frozen=True)
+class Window:
+    """A part of a tile, px."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 class DataEngine:
     """Makes TrainingBatch after TrainingBatch.
 
@@ -109,6 +122,7 @@ class DataEngine:
         self.device = torch.device(device)
         self.archive = archive.to(self.device)
         self.random = Draw(generator or torch.Generator().manual_seed(0), self.device)
+        self._pyramids: dict[int, list[Tensor]] = {}
         self._members = _by_kind_and_source(self.archive)
         self.configure(config or EngineConfig())
 
@@ -158,12 +172,12 @@ class DataEngine:
         size = len(recipe)
         recipes = [self.sampler.recipes[index] for index in recipe.tolist()]
         drawn = self._draw_tiles(recipes)
-        canvas, ground, sizes = self._lay_out(drawn)
+        windows = [self._window(index) for index in drawn.first]
         ranges = [self.config.range_of(item.geometry) for item in recipes]
+        sizes = torch.tensor([[window.height, window.width] for window in windows])
         views = draw_view_pairs(sizes, ranges, self.config.view_px, self.random)
-        source0, source1 = views.source0(), views.source1() + drawn.shift.view(-1, 1, 1, 2).to(self.device)
-        image0, valid0 = self._sample(canvas[:, :1], ground, 0, source0, views.zoom0, sizes)
-        image1, valid1 = self._sample(canvas[:, 1:], ground, 1, source1, views.zoom1, sizes)
+        image0, valid0 = self._sample(drawn.first, windows, views, 0, torch.zeros_like(drawn.shift))
+        image1, valid1 = self._sample(drawn.second, windows, views, 1, drawn.shift)
         modality = [self._modality(indices) for indices in (drawn.first, drawn.second)]
         images, modality = self._appear(
             torch.cat([image0, image1]), torch.cat(modality), recipes, drawn.real, chains
@@ -180,9 +194,7 @@ class DataEngine:
             flow10=flow10,
             modality0=modality[:size],
             modality1=modality[size:],
-            tolerance_px=(
-                drawn.tolerance_px.to(self.device) / torch.minimum(views.zoom0, views.zoom1)
-            ).float(),
+            tolerance_px=(drawn.tolerance_px / views.zoom.amin(dim=1)).float().to(self.device),
             recipe=recipe.to(self.device),
         )
         return batch, drawn.first
@@ -208,72 +220,64 @@ class DataEngine:
             real.append(recipe.family == "real")
         return _Drawn(first, second, torch.tensor(tolerance), torch.tensor(shift, dtype=torch.float32), real)
 
-    def _lay_out(self, drawn: _Drawn) -> tuple[Tensor, list[tuple[Tensor | None, Tensor | None]], Tensor]:
-        """(B, 2, S, S) float canvases 0..1 of both sides, their masks where not all is ground, and the sizes
-        (B, 2)."""
-        side = self.config.source_px
-        canvas = torch.empty(len(drawn.first), 2, side, side, device=self.device)
-        ground, sizes = [], []
-        for row, (first, second) in enumerate(zip(drawn.first, drawn.second, strict=True)):
-            tiles = (self.archive.tiles[first], self.archive.tiles[second])
-            window = self._window(tiles[0].shape)
-            height, width = window[0].stop - window[0].start, window[1].stop - window[1].start
-            grey = self._grey(tiles, window)
-            if height < side or width < side:
-                canvas[row] = grey.mean(dim=(-2, -1), keepdim=True)
-            canvas[row, :, :height, :width] = grey
-            ground.append(tuple(None if tile.valid is None else tile.valid[window] for tile in tiles))
-            sizes.append((height, width))
-        return canvas, ground, torch.tensor(sizes)
-
-    def _window(self, shape: tuple[int, int]) -> tuple[slice, slice]:
-        slices = []
-        for length in shape:
-            start = self.random.index(max(1, length - self.config.source_px + 1))
-            slices.append(slice(start, min(length, start + self.config.source_px)))
-        return slices[0], slices[1]
-
-    def _grey(self, tiles: tuple[Tile, Tile], window: tuple[slice, slice]) -> Tensor:
-        """(2, h, w): each side as grey, colour tiles by their own random channel mix."""
-        parts = [tile.pixels[(slice(None), *window)] for tile in tiles]
-        weights = [self._channel_weights(len(part)) for part in parts]
-        if parts[0] is parts[1] or tiles[0] is tiles[1]:
-            if len(parts[0]) == 1:
-                return (parts[0].float() / 255.0).expand(2, -1, -1)
-            flat = parts[0].reshape(3, -1).float()
-            return (torch.stack(weights) @ flat).view(2, *parts[0].shape[1:])
-        return torch.stack(
-            [torch.tensordot(weight, part.float(), 1) for weight, part in zip(weights, parts, strict=True)]
-        )
-
-    def _channel_weights(self, channels: int) -> Tensor:
-        if channels == 1:
-            return torch.full((1,), 1.0 / 255.0, device=self.device)
-        if self.random.chance(0.4):
-            weights = torch.tensor([0.299, 0.587, 0.114], device=self.device)
-        else:
-            weights = self.random.uniform(channels, -0.25, 1.0)
-        return weights / weights.sum().clamp_min(0.2) / 255.0
+    def _window(self, index: int) -> Window:
+        """A random part of a tile, no larger than the canvas: all of it, mostly."""
+        corner, size = [], []
+        for length in self.archive.tiles[index].shape:
+            size.append(min(length, self.config.source_px))
+            corner.append(self.random.index(length - size[-1] + 1))
+        return Window(corner[0], corner[1], size[0], size[1])
 
     def _sample(
-        self,
-        canvas: Tensor,
-        ground: list[tuple[Tensor | None, Tensor | None]],
-        side: int,
-        source: Tensor,
-        zoom: Tensor,
-        sizes: Tensor,
+        self, indices: list[int], windows: list[Window], views: ViewPair, side: int, shift: Tensor
     ) -> tuple[Tensor, Tensor]:
-        views = sample_view(canvas, source, zoom)
-        valid = inside_tile(source, sizes.to(self.device)).unsqueeze(1)
-        for row, masks in enumerate(ground):
-            mask = masks[side]
+        """(B, 1, V, V) grey views about 0..1 of these tiles, and where they show ground."""
+        offset = torch.tensor([[window.left, window.top] for window in windows]) + shift
+        boxes = views.boxes(side) + offset.repeat(1, 2)
+        zooms = views.zoom[:, side].tolist()
+        shapes = [self.archive.tiles[index].shape for index in indices]
+        crops = [crop_for(*job) for job in zip(boxes, zooms, shapes, strict=True)]
+        to_unit = torch.stack([crop.to_unit for crop in crops])
+        grid = views.source(side, to_unit @ _translation(offset))
+        grey = torch.empty(len(indices), 1, *grid.shape[1:3], device=self.device)
+        for row, (index, crop) in enumerate(zip(indices, crops, strict=True)):
+            grey[row] = bilinear(self._grey(self._level(index, crop.level), crop), grid[row : row + 1])[0]
+        valid = _inside(grid, to_unit, windows, shift).unsqueeze(1)
+        for row, (index, crop) in enumerate(zip(indices, crops, strict=True)):
+            mask = self.archive.tiles[index].valid
             if mask is not None:
-                laid = torch.zeros(1, 1, *canvas.shape[-2:], device=self.device)
-                laid[0, 0, : mask.shape[0], : mask.shape[1]] = mask
-                seen = sample_view(laid, source[row : row + 1], zoom[row : row + 1]) > 0.99
-                valid[row : row + 1] &= seen
-        return _stretched(views, valid), valid
+                valid[row] &= self._ground(mask, crop, grid[row : row + 1])[0]
+        return _stretched(grey, valid), valid
+
+    def _level(self, index: int, level: int) -> Tensor:
+        """(C, H, W) uint8: the tile at a level of its mean pyramid, made when it is first asked for."""
+        levels = self._pyramids.setdefault(index, [self.archive.tiles[index].pixels])
+        while len(levels) <= level:
+            levels.append(half_size(levels[-1]))
+        return levels[level]
+
+    def _grey(self, pixels: Tensor, crop: Crop) -> Tensor:
+        """(1, 1, h, w) float 0..1: the crop as grey, a colour tile by a random mix of its channels."""
+        part = pixels[:, crop.top : crop.bottom, crop.left : crop.right].float()
+        weights = self._channel_weights(len(part))
+        grey = part[0] * weights[0]
+        for channel, weight in zip(part[1:], weights[1:], strict=True):
+            grey.add_(channel, alpha=weight)
+        return grey[None, None]
+
+    def _channel_weights(self, channels: int) -> list[float]:
+        if channels == 1:
+            return [1.0 / 255.0]
+        if self.random.chance(0.4):
+            return [weight / 255.0 for weight in LUMINANCE]
+        weights = [self.random.number(-0.25, 1.0) for _ in range(channels)]
+        return [weight / max(sum(weights), 0.2) / 255.0 for weight in weights]
+
+    def _ground(self, mask: Tensor, crop: Crop, grid: Tensor) -> Tensor:
+        """(1, 1, V, V) True where the mask (H, W) says ground all around the sampled place."""
+        step = 2**crop.level
+        part = mask[crop.top * step : crop.bottom * step, crop.left * step : crop.right * step]
+        return bilinear(part.float()[None, None], grid) > 0.99
 
     def _modality(self, indices: list[int]) -> Tensor:
         names = [self.archive.tiles[index].modality for index in indices]
@@ -314,28 +318,48 @@ class DataEngine:
         shown."""
         filled = per_image(self.random.uniform(len(images)) < self.config.fill_share)
         shown = valid | filled
-        images = torch.where(valid, images, images.roll(1, 0))
-        return zscore(images, shown)
+        keep = valid.float()
+        return zscore(images * keep + images.roll(1, 0) * (1.0 - keep), shown)
+
+
+def _translation(offset: Tensor) -> Tensor:
+    """(B, 3, 3) that add (B, 2)."""
+    matrix = torch.eye(3, dtype=torch.float64).repeat(len(offset), 1, 1)
+    matrix[:, :2, 2] = offset
+    return matrix
+
+
+def _inside(grid: Tensor, to_unit: Tensor, windows: list[Window], shift: Tensor) -> Tensor:
+    """(B, V, V) True where a grid of crop coordinates lies inside its window of the tile."""
+    near = torch.tensor([[w.left, w.top] for w in windows], dtype=torch.float64)
+    far = torch.tensor([[w.left + w.width - 1, w.top + w.height - 1] for w in windows], dtype=torch.float64)
+    scale, offset = torch.diagonal(to_unit, dim1=1, dim2=2)[:, :2], to_unit[:, :2, 2]
+    low, high = (((edge * scale) + offset).float().to(grid.device) for edge in (near, far))
+    low, high = low.view(-1, 2, 1, 1) - 1e-5, high.view(-1, 2, 1, 1) + 1e-5
+    x, y = grid[..., 0], grid[..., 1]
+    return (x >= low[:, 0]) & (x <= high[:, 0]) & (y >= low[:, 1]) & (y <= high[:, 1])
 
 
 def _stretched(views: Tensor, valid: Tensor) -> Tensor:
     """Views to about 0..1 by the mean and deviation of their valid pixels; the rest gets the mean."""
-    return (zscore(views, valid) / 4.6 + 0.5).clamp(0.0, 1.0)
+    return (zscore(views, valid) / 4.6 + 0.5).clamp_(0.0, 1.0)
 
 
 def _truth(views: ViewPair, valid0: Tensor, valid1: Tensor) -> tuple[Tensor, Tensor]:
     """Flows (B, V, V, 2) both ways, NaN where the other view does not show the place."""
     flow01, flow10 = views.flows()
-    flow01 = _masked(flow01, valid0, valid1, views.size_px)
-    return flow01, _masked(flow10, valid1, valid0, views.size_px)
+    return _masked(flow01, valid0, valid1), _masked(flow10, valid1, valid0)
 
 
-def _masked(flow: Tensor, here: Tensor, there: Tensor, size_px: int) -> Tensor:
-    visible = here[:, 0] & inside_view(flow, size_px)
-    place = torch.where(visible.unsqueeze(-1), flow, torch.zeros_like(flow)).round().long()
-    row = place[..., 1].flatten(1) * size_px + place[..., 0].flatten(1)
-    visible &= there.flatten(1).gather(1, row).view_as(visible)
-    return torch.where(visible.unsqueeze(-1), flow, torch.full_like(flow, torch.nan))
+def _masked(flow: Tensor, here: Tensor, there: Tensor) -> Tensor:
+    side = flow.shape[1]
+    visible = here[:, 0] & inside_view(flow, side)
+    inner = flow.clamp(0, side - 1).round_()
+    place = inner[..., 1].mul(side).add_(inner[..., 0]).long()
+    visible &= there.flatten(1).gather(1, place.flatten(1)).view_as(visible)
+    # 0 / 0 is NaN: several times faster than a masked fill
+    seen = visible.float().unsqueeze(-1)
+    return flow.mul_(seen).div_(seen)
 
 
 def _by_kind_and_source(archive: Archive) -> dict[str, list[list[int]]]:

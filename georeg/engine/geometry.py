@@ -8,6 +8,7 @@ centres from 0 (x, y).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +19,8 @@ from georeg.engine.draw import Draw
 
 OVERLAP_GRID = 12
 SHRINK_ROUNDS = 6
+MIN_DIVISOR = 1e-3
+LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,11 @@ class ViewPair:
     """The geometry of a batch of view pairs.
 
     Attributes:
-        to_source0, to_source1: (B, 3, 3) float64, warped view pixel -> source pixel.
-        waves: the smooth warp of view 1 (view 0 has none); `wavy` (B,) bool says where it is not zero.
+        to_source0, to_source1: (B, 3, 3) float64 on the CPU, (bent) view pixel -> source pixel.
+        waves: the smooth warp of view 1 (view 0 has none), on the device; `wavy` (W,) the pairs that have
+            one.
         size_px: the side of both views.
-        zoom0, zoom1: (B,) source pixels per view pixel, for antialiasing.
+        zoom: (B, 2) on the CPU, source pixels per view pixel of both views, for antialiasing.
     """
 
     to_source0: Tensor
@@ -113,63 +117,72 @@ class ViewPair:
     waves: ShearWaves
     wavy: Tensor
     size_px: int
-    zoom0: Tensor
-    zoom1: Tensor
+    zoom: Tensor
 
-    def source0(self) -> Tensor:
-        """(B, V, V, 2) source pixel of every pixel of view 0."""
-        grid = pixel_grid(self.size_px, self.to_source0.device)
-        return project(self.to_source0, grid.expand(len(self.to_source0), -1, -1, -1))
-
-    def source1(self) -> Tensor:
-        """(B, V, V, 2) source pixel of every pixel of view 1."""
-        grid = pixel_grid(self.size_px, self.to_source1.device).expand(len(self.to_source1), -1, -1, -1)
-        return project(self.to_source1, self._bend(grid, inverse=False))
+    def source(self, side: int, then: Tensor | None = None) -> Tensor:
+        """(B, V, V, 2) source pixel of every pixel of view `side`, `then` mapped on by (B, 3, 3) matrices."""
+        matrix = self.to_source1 if side else self.to_source0
+        matrix = matrix if then is None else then @ matrix
+        return self._bent(matrix) if side else map_grid(matrix, self.size_px, self.device)
 
     def flows(self) -> tuple[Tensor, Tensor]:
         """(B, V, V, 2) twice: for each pixel of view 0 its place in view 1, and the other way; inside it or
         not."""
-        grid = pixel_grid(self.size_px, self.to_source1.device).expand(len(self.to_source1), -1, -1, -1)
-        flow01 = self._bend(project(torch.linalg.solve(self.to_source1, self.to_source0), grid), inverse=True)
-        flow10 = project(
-            torch.linalg.solve(self.to_source0, self.to_source1), self._bend(grid, inverse=False)
-        )
-        return flow01, flow10
+        flow01 = map_grid(torch.linalg.solve(self.to_source1, self.to_source0), self.size_px, self.device)
+        if len(self.wavy):
+            flow01[self.wavy] = self.waves.inverse(flow01[self.wavy])
+        return flow01, self._bent(torch.linalg.solve(self.to_source0, self.to_source1))
 
-    def _bend(self, points: Tensor, inverse: bool) -> Tensor:
-        chosen = self.wavy.nonzero()[:, 0]
-        if len(chosen) == 0:
-            return points
-        waves = replace(
-            self.waves,
-            amplitude=self.waves.amplitude[chosen],
-            frequency=self.waves.frequency[chosen],
-            phase=self.waves.phase[chosen],
-        )
-        bent = waves.inverse(points[chosen]) if inverse else waves.forward(points[chosen])
-        return points.index_copy(0, chosen, bent.to(points.dtype))
+    def boxes(self, side: int) -> Tensor:
+        """(B, 4) left, top, right, bottom of the source area that view `side` shows."""
+        reach = float(self.waves.amplitude.abs().sum(dim=-1).max()) if side and len(self.wavy) else 0.0
+        low, high = -reach, self.size_px - 1.0 + reach
+        corners = torch.tensor([[low, low], [high, low], [low, high], [high, high]], dtype=torch.float64)
+        matrix = self.to_source1 if side else self.to_source0
+        seen = project(matrix, corners.expand(len(matrix), -1, -1))
+        return torch.cat([seen.amin(dim=1), seen.amax(dim=1)], dim=1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.wavy.device
+
+    def _bent(self, matrix: Tensor) -> Tensor:
+        points = map_grid(matrix, self.size_px, self.device)
+        if len(self.wavy):
+            grid = map_grid(torch.eye(3, dtype=matrix.dtype)[None], self.size_px, self.device)
+            bent = self.waves.forward(grid.expand(len(self.wavy), -1, -1, -1))
+            points[self.wavy] = project(matrix[self.wavy.cpu()].to(self.device), bent)
+        return points
 
 
-def pixel_grid(side_px: int, device: torch.device) -> Tensor:
-    """(V, V, 2) float32 (x, y) of every pixel centre."""
-    axis = torch.arange(side_px, dtype=torch.float32, device=device)
-    rows, cols = torch.meshgrid(axis, axis, indexing="ij")
-    return torch.stack([cols, rows], dim=-1)
+def map_grid(matrix: Tensor, size_px: int, device: torch.device) -> Tensor:
+    """(B, V, V, 2) float32: every pixel centre of a view through homographies (B, 3, 3).
+
+    Each of the three products is a sum of a row and a column, so that a grid costs a sixth of loose points.
+    """
+    h = (matrix / matrix[:, 2:, 2:]).float().to(device)
+    axis = torch.arange(size_px, dtype=torch.float32, device=device)
+    along = h[:, :, :1] * axis
+    down = h[:, :, 1:2] * axis + h[:, :, 2:]
+    u, v, w = ((along[:, i].unsqueeze(1) + down[:, i].unsqueeze(2)) for i in range(3))
+    inverse = w.clamp_min(MIN_DIVISOR).reciprocal_()
+    points = torch.empty(*u.shape, 2, device=device)
+    points[..., 0] = u.mul_(inverse)
+    points[..., 1] = v.mul_(inverse)
+    return points
 
 
 def project(matrix: Tensor, points: Tensor) -> Tensor:
-    """Points (B, ..., 2) through homographies (B, 3, 3); behind the camera they become infinite.
-
-    The matrices are float64 and scaled so that float32 points keep an accuracy of about 1e-4 px.
-    """
+    """Points (B, ..., 2) through homographies (B, 3, 3); at the horizon and beyond they land far away."""
     shape = (-1,) + (1,) * (points.dim() - 2)
     h = (matrix / matrix[:, 2:, 2:]).to(points.dtype)
     x, y = points[..., 0], points[..., 1]
-    u = h[:, 0, 0].view(shape) * x + h[:, 0, 1].view(shape) * y + h[:, 0, 2].view(shape)
-    v = h[:, 1, 0].view(shape) * x + h[:, 1, 1].view(shape) * y + h[:, 1, 2].view(shape)
-    w = h[:, 2, 0].view(shape) * x + h[:, 2, 1].view(shape) * y + h[:, 2, 2].view(shape)
-    w = torch.where(w > 1e-6, w, torch.full_like(w, torch.inf))
-    return torch.where(w.isinf().unsqueeze(-1), torch.inf, torch.stack([u, v], dim=-1) / w.unsqueeze(-1))
+    rows = [_row(h[:, i], x, y, shape) for i in range(3)]
+    return torch.stack(rows[:2], dim=-1) / rows[2].clamp_min(MIN_DIVISOR).unsqueeze(-1)
+
+
+def _row(row: Tensor, x: Tensor, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return row[:, 0].view(shape) * x + row[:, 1].view(shape) * y + row[:, 2].view(shape)
 
 
 def draw_view_pairs(sizes: Tensor, ranges: list[GeometryRange], size_px: int, draw: Draw) -> ViewPair:
@@ -191,19 +204,10 @@ def draw_view_pairs(sizes: Tensor, ranges: list[GeometryRange], size_px: int, dr
             break
         _calm(numbers, poor, sizes, size_px)
         matrices = _matrices(numbers, sizes, size_px)
-    waves, wavy = _draw_waves(ranges, size_px, cpu)
-    zoom0 = numbers["zoom"] / numbers["scale"].sqrt()
-    zoom1 = numbers["zoom"] * numbers["scale"].sqrt()
-    device = draw.device
-    return ViewPair(
-        matrices[0].to(device),
-        matrices[1].to(device),
-        ShearWaves(*(part.to(device) for part in waves), size_px),
-        wavy.to(device),
-        size_px,
-        zoom0.float().to(device),
-        zoom1.float().to(device),
-    )
+    scale = numbers["scale"].sqrt()
+    waves, wavy = _draw_waves(ranges, size_px, cpu, draw.device)
+    zoom = torch.stack([numbers["zoom"] / scale, numbers["zoom"] * scale], dim=-1)
+    return ViewPair(*matrices, waves, wavy, size_px, zoom)
 
 
 def _draw_parameters(
@@ -308,52 +312,89 @@ def _overlap_enough(first: Tensor, second: Tensor, sizes: Tensor, size_px: int, 
 
 def inside_view(points: Tensor, size_px: int) -> Tensor:
     """True where a point lies between the outermost pixel centres of a view."""
-    return ((points >= 0) & (points <= size_px - 1)).all(dim=-1)
+    x, y = points[..., 0], points[..., 1]
+    return (x >= 0) & (x <= size_px - 1) & (y >= 0) & (y <= size_px - 1)
 
 
 def inside_tile(points: Tensor, sizes: Tensor) -> Tensor:
     """True where a source point (B, ..., 2) lies between the outermost pixel centres of its tile (B, 2) (h,
     w)."""
-    limit = (sizes.flip(-1) - 1).to(points.dtype).view(-1, *(1 for _ in range(points.dim() - 2)), 2)
-    return ((points >= 0) & (points <= limit)).all(dim=-1)
+    bottom, right = (sizes - 1).to(points).view(-1, 2, *(1 for _ in range(points.dim() - 2))).unbind(1)
+    x, y = points[..., 0], points[..., 1]
+    return (x >= 0) & (x <= right) & (y >= 0) & (y <= bottom)
 
 
-def _draw_waves(ranges: list[GeometryRange], size_px: int, draw: Draw) -> tuple[tuple[Tensor, ...], Tensor]:
+def _draw_waves(
+    ranges: list[GeometryRange], size_px: int, draw: Draw, device: torch.device
+) -> tuple[ShearWaves, Tensor]:
     count = len(ranges)
     share = torch.tensor([item.wave_share for item in ranges])
     bound = torch.tensor([item.wave_px for item in ranges]).view(-1, 1)
-    wavy = draw.uniform(count) < share
-    amplitude = bound * draw.uniform((count, 3), -1.0, 1.0) * wavy.unsqueeze(-1)
+    wavy = (draw.uniform(count) < share).nonzero()[:, 0]
+    amplitude = bound * draw.uniform((count, 3), -1.0, 1.0)
     frequency = draw.uniform((count, 3), 0.3, 1.5)
-    return (amplitude, frequency, draw.uniform((count, 3), 0.0, 2 * torch.pi)), wavy & (amplitude != 0).any(
-        -1
-    )
+    phase = draw.uniform((count, 3), 0.0, 2 * torch.pi)
+    parts = (part[wavy].to(device) for part in (amplitude, frequency, phase))
+    return ShearWaves(*parts, size_px), wavy.to(device)
 
 
-def sample_view(canvas: Tensor, source: Tensor, zoom: Tensor) -> Tensor:
-    """Views (B, C, V, V) of canvases (B, C, S, S) at source pixels (B, V, V, 2), antialiased by a 2x mean
-    pyramid.
-
-    Args:
-        zoom: (B,) source pixels per view pixel; 1.5 and more reads the pyramid's next level, and so on.
-    """
-    levels = (zoom / 1.5).log2().floor().add(1).clamp(0, 3).long()
-    views = canvas.new_zeros(*canvas.shape[:2], *source.shape[1:3])
-    level, canvas_here = 0, canvas
-    highest = int(levels.max())
-    while True:
-        chosen = (levels == level).nonzero()[:, 0]
-        if len(chosen):
-            here = canvas_here if len(chosen) == len(canvas) else canvas_here[chosen]
-            points = (source[chosen] + 0.5) / 2.0**level - 0.5
-            views[chosen] = _bilinear(here, points)
-        if level == highest:
-            return views
-        canvas_here = nnf.avg_pool2d(canvas_here, 2, ceil_mode=True, count_include_pad=False)
+def pyramid_level(zoom: float) -> int:
+    """Which level of a 2x mean pyramid a view reads: the full image below 1.4 source pixels a view pixel."""
+    level = 0
+    while level < LEVELS - 1 and zoom >= 1.4 * 2**level:
         level += 1
+    return level
 
 
-def _bilinear(images: Tensor, points: Tensor) -> Tensor:
-    size = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=points.dtype)
-    grid = ((points + 0.5) * (2.0 / size) - 1.0).clamp(-4.0, 4.0)
+def half_size(pixels: Tensor) -> Tensor:
+    """The next level of a pyramid: (C, H, W) uint8 -> (C, H // 2, W // 2) uint8, means of 2x2 pixels,
+    rounded.
+
+    Its pixel x lies at 2 x + 0.5 of the finer level.
+    """
+    height, width = pixels.shape[-2] // 2 * 2, pixels.shape[-1] // 2 * 2
+    fine = pixels[..., :height, :width].to(torch.int16)
+    total = fine[..., ::2, ::2] + fine[..., 1::2, ::2] + fine[..., ::2, 1::2] + fine[..., 1::2, 1::2]
+    return ((total + 2) // 4).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of one pyramid level that a view needs: columns left..right, rows top..bottom of that
+    level."""
+
+    level: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def to_unit(self) -> Tensor:
+        """(3, 3) source pixel (of the full level) -> -1..1 over the crop, as grid_sample has it."""
+        step = 2.0**self.level
+        matrix = torch.eye(3, dtype=torch.float64)
+        for axis, (low, high) in enumerate(((self.left, self.right), (self.top, self.bottom))):
+            scale = 2.0 / (high - low)
+            matrix[axis, axis] = scale / step
+            matrix[axis, 2] = scale * (0.5 / step - low) - 1.0
+        return matrix
+
+
+def crop_for(box: Tensor, zoom: float, size: tuple[int, int]) -> Crop:
+    """The crop that a view of source area `box` (4,) needs of a tile of `size` (h, w), two pixels to
+    spare."""
+    level = pyramid_level(zoom)
+    while level and min(size) >> level < 4:
+        level -= 1
+    edges = ((box + 0.5) / 2.0**level - 0.5).tolist()
+    width, height = size[1] >> level, size[0] >> level
+    left = min(max(0, math.floor(edges[0]) - 2), width - 2)
+    top = min(max(0, math.floor(edges[1]) - 2), height - 2)
+    right, bottom = (math.ceil(edge) + 3 for edge in edges[2:])
+    return Crop(level, left, top, min(max(right, left + 2), width), min(max(bottom, top + 2), height))
+
+
+def bilinear(images: Tensor, grid: Tensor) -> Tensor:
+    """(B, C, V, V) values of (B, C, H, W) at a grid (B, V, V, 2) in -1..1, borders repeated."""
     return nnf.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

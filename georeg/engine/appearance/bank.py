@@ -124,5 +124,8 @@ def render(
 
 def _clipped(images: Tensor) -> Tensor:
     """Bring views that left 0..1 back by their own mean and deviation, and leave the others."""
-    out = (images.amin(dim=(1, 2, 3)) < -0.01) | (images.amax(dim=(1, 2, 3)) > 1.01)
-    return torch.where(out.view(-1, 1, 1, 1), to_unit(images), images) if out.any() else images
+    low, high = images.flatten(1).aminmax(dim=1)
+    out = ((low < -0.01) | (high > 1.01)).nonzero()[:, 0]
+    if len(out):
+        images[out] = to_unit(images[out])
+    return images

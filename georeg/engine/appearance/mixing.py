@@ -6,41 +6,48 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from georeg.engine.appearance.filters import guided, look_up, to_range, to_unit
+from georeg.engine.appearance.filters import enlarge, halve, look_up, per_image, to_unit
 from georeg.engine.draw import Draw
 
 QUANTILES = 33
 
 
-def random_network(images: Tensor, draw: Draw) -> Tensor:
-    """Two or three random convolutions with leaky rectifiers (Xu et al., 2021), mixed with the original.
+WIDTH = 6
 
-    The weights are drawn per image (grouped convolution) and centred on the middle tap, so that edges stay
-    put.
+
+def random_network(images: Tensor, draw: Draw) -> Tensor:
+    """Two or three layers of a random network (after Xu et al., 2021), mixed with the original.
+
+    Each layer is a random point-symmetric 3x3 filter per channel and a random mix of channels, drawn per
+    image, then a leaky rectifier. Symmetric filters keep edges in place.
     """
     count = len(images)
-    width = 6
-    features = images - 0.5
-    channels = 1
-    for layer in range(draw.index(2) + 2):
-        size = 3 if layer < 2 else 1
-        kernel = draw.normal((count, width, channels, size, size)) / (channels * size * size) ** 0.5
-        kernel = 0.5 * (kernel + kernel.flip(-1, -2))
-        features = _grouped(features, kernel)
-        features = nnf.leaky_relu(features, 0.1)
-        channels = width
-    mix = _grouped(features, draw.normal((count, 1, channels, 1, 1)))
-    share = draw.uniform(count, 0.0, 0.6).view(-1, 1, 1, 1)
-    return (1.0 - share) * to_unit(mix) + share * images
+    features = (images - 0.5).expand(-1, WIDTH, -1, -1)
+    for _ in range(draw.index(2) + 1):
+        filtered = _symmetric_filter(features, draw.normal((count, WIDTH, 5)) / 2.0)
+        features = nnf.leaky_relu_(_mixed(filtered, draw.normal((count, WIDTH, WIDTH)) / WIDTH**0.5), 0.1)
+    result = to_unit(_mixed(features, draw.normal((count, 1, WIDTH))))
+    share = per_image(draw.uniform(count, 0.0, 0.6))
+    return torch.lerp(result, images, share)
 
 
-def _grouped(features: Tensor, kernel: Tensor) -> Tensor:
-    count, out, into, size, _ = kernel.shape
-    pad = size // 2
-    flat = features.reshape(1, count * into, *features.shape[-2:])
-    flat = nnf.pad(flat, (pad, pad, pad, pad), mode="replicate") if pad else flat
-    result = nnf.conv2d(flat, kernel.reshape(count * out, into, size, size), groups=count)
-    return result.view(count, out, *result.shape[-2:])
+def _symmetric_filter(features: Tensor, weights: Tensor) -> Tensor:
+    """3x3 filters of each channel (B, C, H, W) with weights (B, C, 5): centre, and four pairs of opposite
+    neighbours."""
+    height, width = features.shape[-2:]
+    padded = nnf.pad(features, (1, 1, 1, 1), mode="replicate")
+    centre, across, down, falling, rising = weights[..., None, None].unbind(2)
+    result = features * (centre + centre.sign())
+    for weight, (row, col) in ((across, (1, 0)), (down, (0, 1)), (falling, (0, 0)), (rising, (0, 2))):
+        first = padded[..., row : row + height, col : col + width]
+        second = padded[..., 2 - row : 2 - row + height, 2 - col : 2 - col + width]
+        result.addcmul_(first + second, 0.5 * weight)
+    return result
+
+
+def _mixed(features: Tensor, weights: Tensor) -> Tensor:
+    """Channels (B, C, H, W) mixed by (B, D, C)."""
+    return (weights @ features.flatten(2)).view(len(features), -1, *features.shape[-2:])
 
 
 def statistics_swap(images: Tensor, draw: Draw) -> Tensor:
@@ -69,21 +76,20 @@ def _as_curve(own: Tensor, target: Tensor, knots: int = 128) -> Tensor:
 
 
 def fourier_mix(images: Tensor, draw: Draw) -> Tensor:
-    """Low-band amplitudes of another image, own phases (Yang and Soatto, 2020), on the whole range of
-    scales."""
+    """Low-band amplitudes of another image, own phases (Yang and Soatto, 2020): coarse brightness and texture
+    change."""
     count, _, height, width = images.shape
     others = images[_another(count, draw)]
-    own, other = torch.fft.rfft2(images), torch.fft.rfft2(others)
+    own, other = torch.fft.rfft2(images), torch.fft.rfft2(others).abs()
     rows = torch.fft.fftfreq(height, device=images.device).view(-1, 1)
     cols = torch.fft.rfftfreq(width, device=images.device).view(1, -1)
-    band = draw.log_uniform(count, 0.01, 0.12).view(-1, 1, 1, 1)
+    band = per_image(draw.log_uniform(count, 0.01, 0.12))
     weight = torch.exp(-0.5 * (rows.square() + cols.square()) / band.square())
-    weight = weight * draw.uniform(count, 0.5, 1.0).view(-1, 1, 1, 1)
+    weight = weight * per_image(draw.uniform(count, 0.5, 1.0))
     weight[..., 0, 0] = 0.0
-    size, other_size = own.abs(), other.abs()
-    gain = 1.0 + weight * ((other_size - size) / (size + 1e-4)).clamp(-1.0, 4.0)
-    mixed = torch.fft.irfft2(own * gain, s=(height, width))
-    return to_unit(guided(mixed, images, 6.0, 1e-3)) if draw.chance(0.3) else to_unit(mixed)
+    size = own.abs() + 1e-4
+    gain = 1.0 + weight * (other / size - 1.0).clamp_(-1.0, 4.0)
+    return to_unit(torch.fft.irfft2(own * gain, s=(height, width)))
 
 
 def _another(count: int, draw: Draw) -> Tensor:
@@ -93,17 +99,16 @@ def _another(count: int, draw: Draw) -> Tensor:
 
 
 def band_mix(images: Tensor, draw: Draw) -> Tensor:
-    """Scales weighted anew: the Laplacian bands get random gains, one of them may turn its sign."""
+    """Scales weighted anew: the Laplacian bands get random gains, now and then one turns its sign."""
     count = len(images)
     bands, rest = [], images
     for _ in range(3):
-        small = nnf.avg_pool2d(rest, 2, ceil_mode=True, count_include_pad=False)
-        wide = nnf.interpolate(small, rest.shape[-2:], mode="bilinear", align_corners=False)
-        bands.append(rest - wide)
+        small = halve(rest)
+        bands.append(rest - enlarge(small, 2, rest.shape[-2:]))
         rest = small
-    gains = draw.log_uniform((count, 4), 0.35, 2.8) * torch.where(draw.uniform((count, 4)) < 0.12, -1.0, 1.0)
-    result = rest * gains[:, 3].view(-1, 1, 1, 1)
-    for band in range(2, -1, -1):
-        result = nnf.interpolate(result, bands[band].shape[-2:], mode="bilinear", align_corners=False)
-        result = result + bands[band] * gains[:, band].view(-1, 1, 1, 1)
-    return to_range(result)
+    sign = 1.0 - 2.0 * (draw.uniform((count, 4)) < 0.12).float()
+    gains = draw.log_uniform((count, 4), 0.35, 2.8) * sign
+    result = rest * per_image(gains[:, 3])
+    for band in (2, 1, 0):
+        result = enlarge(result, 2, bands[band].shape[-2:]) + bands[band] * per_image(gains[:, band])
+    return to_unit(result)

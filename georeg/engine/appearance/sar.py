@@ -4,10 +4,18 @@ root."""
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
-from georeg.engine.appearance.filters import gaussian, gradients, look_up, per_image, to_unit
+from georeg.engine.appearance.filters import (
+    choose,
+    enlarge,
+    gaussian,
+    gradients,
+    halve,
+    look_up,
+    per_image,
+    to_unit,
+)
 from georeg.engine.draw import Draw
 
 
@@ -25,8 +33,7 @@ def sar_like(images: Tensor, draw: Draw) -> Tensor:
     slope = _towards_look(relief, draw)
     facing = per_image(draw.uniform(count, 2.0, 12.0)) * slope
     intensity = reflectance * facing.clamp(-2.5, 2.5).exp()
-    edge = torch.linalg.vector_norm(torch.stack(gradients(relief)), dim=0)
-    intensity = intensity + per_image(draw.uniform(count, 0.0, 4.0)) * edge * _glint(images, draw)
+    intensity = intensity + per_image(draw.uniform(count, 0.0, 60.0)) * slope.square() * _glint(images, draw)
     return detected(intensity * speckle(images.shape, draw), draw)
 
 
@@ -53,7 +60,8 @@ def _towards_look(relief: Tensor, draw: Draw) -> Tensor:
 
 def _glint(images: Tensor, draw: Draw) -> Tensor:
     """Few strong scatterers: a heavy-tailed gain that only some edge pixels get."""
-    return draw.uniform_field(tuple(images.shape)).clamp_min(1e-6).pow(6.0) * 4.0
+    chance = draw.uniform_field(tuple(images.shape)).square_()
+    return chance.square_().mul_(4.0)
 
 
 def speckle(shape: tuple[int, ...] | torch.Size, draw: Draw) -> Tensor:
@@ -81,9 +89,7 @@ def detected(intensity: Tensor, draw: Draw) -> Tensor:
     power = per_image(draw.uniform(count, 0.2, 0.5))
     root = intensity.clamp_min(0.0).pow(power)
     in_db = (draw.uniform(count) < 0.5).view(-1, 1, 1, 1)
-    return to_unit(
-        torch.where(in_db, log, root / root.mean(dim=(-2, -1), keepdim=True)), draw.number(1.6, 2.8)
-    )
+    return to_unit(choose(in_db, log, root / root.mean(dim=(-2, -1), keepdim=True)), draw.number(1.6, 2.8))
 
 
 def speckled(images: Tensor, draw: Draw) -> Tensor:
@@ -94,7 +100,4 @@ def speckled(images: Tensor, draw: Draw) -> Tensor:
 
 def multilooked(images: Tensor, draw: Draw) -> Tensor:
     """A SAR-like look at half the resolution: speckle averaged away, edges soft."""
-    half = nnf.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
-    looked = sar_like(half, draw)
-    full = nnf.interpolate(looked, scale_factor=2, mode="bilinear", align_corners=False)
-    return full[..., : images.shape[-2], : images.shape[-1]]
+    return enlarge(sar_like(halve(images), draw), 2, images.shape[-2:])

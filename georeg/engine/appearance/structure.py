@@ -6,7 +6,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from georeg.engine.appearance.filters import gaussian, gradients, local_deviation, look_up, per_image, to_unit
+from georeg.engine.appearance.filters import (
+    choose,
+    gaussian,
+    gradients,
+    local_deviation,
+    look_up,
+    per_image,
+    to_unit,
+)
 from georeg.engine.draw import Draw
 
 
@@ -101,4 +109,4 @@ def _edge_stopping(images: Tensor, contrast: float) -> Tensor:
 
 def _maybe_inverted(images: Tensor, draw: Draw) -> Tensor:
     turned = (draw.uniform(len(images)) < 0.35).view(-1, 1, 1, 1)
-    return torch.where(turned, 1.0 - images, images)
+    return choose(turned, 1.0 - images, images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from georeg.engine.appearance.filters import gaussian, local_deviation, look_up, per_image, to_unit
+from georeg.engine.appearance.filters import choose, gaussian, local_deviation, look_up, per_image, to_unit
 from georeg.engine.draw import Draw
 
 KNOTS = 64
@@ -58,7 +58,7 @@ def inversion(images: Tensor, draw: Draw) -> Tensor:
     """The negative, or a solarised one (values above a threshold turned over)."""
     threshold = per_image(draw.uniform(len(images), -0.6, 0.6)).clamp_min(0.0)
     negative = 1.0 - images
-    return torch.where(images >= threshold, negative + threshold * 0.5, images)
+    return choose(images >= threshold, negative + threshold * 0.5, images)
 
 
 def posterise(images: Tensor, draw: Draw) -> Tensor:
