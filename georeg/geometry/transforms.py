@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+from scipy.interpolate import RBFInterpolator
+
 from georeg.scene import FloatArray
 
 KINDS = ("shift", "similarity", "affine", "homography", "polynomial2", "polynomial3", "tps")

@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from georeg.output.atomic import replacing
 from georeg.output.report_content import Image, ReportContent, View, Window
 from georeg.output.report_page import report_html
+from georeg.raster.atomic import atomic_output
 from georeg.raster.geocoding import GeocodingPrior
+from georeg.raster.lattice import Lattice
 from georeg.raster.normalise import normalise
 from georeg.raster.reader import SceneReader
-from georeg.raster.resample import resample_window, sample_positions
+from georeg.raster.resample import resample_window
 from georeg.result import Registration
 from georeg.scene import FloatArray, Modality, Scene
 
@@ -50,14 +51,13 @@ def write_report(
         The path.
 
     Raises:
-        InputError: a scene cannot be read any more.
+        InputError: a scene cannot be read any more, or the folder cannot be written to.
         ResourceError: the disk is full.
-        OSError: the file cannot be written.
     """
     target = Path(path)
     html = report_html(report_content(registration, read or read_image))
-    with replacing(target) as partial:
-        Path(partial).write_text(html, encoding="utf-8")
+    with atomic_output(target, overwrite=True) as partial:
+        partial.write_text(html, encoding="utf-8")
     return target
 
 
@@ -185,21 +185,20 @@ def _sampled_once(
     moving: Scene, wanted: list[PointMap], shape: tuple[int, int], read: ReadImage
 ) -> list[Image | None]:
     """Pictures of the moving image through several maps, from one read of all that they show."""
-    where = [sample_positions(out_to_moving, shape) for out_to_moving in wanted]
-    size = np.array([moving.grid.width, moving.grid.height], float)
-    box = _box(np.clip(np.concatenate([one.reshape(-1, 2) for one in where]), 0, size))
-    if box is None or (box[1] - box[0]).min() < 1:
+    lattices = [Lattice.of(out_to_moving, shape) for out_to_moving in wanted]
+    bounds = [lattice.bounds(moving.grid.width, moving.grid.height) for lattice in lattices]
+    if not any(bounds):
         return [None] * len(wanted)
-    low, high = np.floor(box[0]), np.ceil(box[1])
-    thumb_shape, to_moving = _frame(Window(*low, *(high - low)), round(1.4 * OVERVIEW_PX))
-    thumb = read(moving, to_moving, thumb_shape)
-    per_px = (high - low) / (thumb_shape[1], thumb_shape[0])
-    return [_shown(_remapped(thumb, (one - low) / per_px - 0.5)) for one in where]
+    low = np.floor(np.min([bound[0] for bound in bounds if bound], axis=0))
+    span = np.ceil(np.max([bound[1] for bound in bounds if bound], axis=0)) - low
+    factor = max(float(span.max()) / (1.4 * OVERVIEW_PX), 1.0)
+    rows, cols = (max(int(side), 1) for side in span[::-1] // factor)
+    thumb = read(moving, lambda points_xy: points_xy * factor + low, (rows, cols))
+    return [_shown(_remapped(thumb, *lattice.maps(tuple(low), factor))) for lattice in lattices]
 
 
-def _remapped(image: Image, at: FloatArray) -> Image:
-    at = np.where(np.isfinite(at), at, -1e4).astype(np.float32)
-    return cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+def _remapped(image: Image, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> Image:
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def _shown(image: Image) -> Image | None:

@@ -1,0 +1,90 @@
+"""What this machine offers a batch, and what a pair took of it: cores, memory, peak memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+BASE_BYTES = 700 * 1024**2
+"""What a worker takes before it reads a pixel: the interpreter, torch, GDAL, the network."""
+
+
+def core_count() -> int:
+    """Cores this process may use: its affinity, and a container's CPU quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _words("/sys/fs/cgroup/cpu.max")
+    if len(quota) == 2 and quota[0].isdigit():
+        cores = min(cores, max(1, round(int(quota[0]) / int(quota[1]))))
+    return cores
+
+
+def available_bytes() -> int:
+    """Memory that can still be taken without swapping, within a container's limit."""
+    free = _meminfo("MemAvailable")
+    limit = _words("/sys/fs/cgroup/memory.max")
+    if limit and limit[0].isdigit():
+        used = _words("/sys/fs/cgroup/memory.current")
+        free = min(free, int(limit[0]) - (int(used[0]) if used else 0))
+    return max(free, 0)
+
+
+def worker_count(memory_bytes: int, cores: int | None = None, free_bytes: int | None = None) -> int:
+    """How many pairs to work on at once: one a core, as many as fit into four fifths of the free memory.
+
+    Args:
+        memory_bytes: what one pair may take for windows and batches (`MatchOptions.memory_bytes`); half of it is
+            what a pair takes on average.
+        cores, free_bytes: of the machine; measured where None.
+    """
+    cores = core_count() if cores is None else cores
+    free = available_bytes() if free_bytes is None else free_bytes
+    return max(1, min(cores, int(0.8 * free / (BASE_BYTES + memory_bytes / 2))))
+
+
+def gpu_count(device: str) -> int:
+    """GPUs that `device` ("auto", "cpu", "cuda", "cuda:N") can mean on this machine."""
+    if device == "cpu":
+        return 0
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return min(count, 1) if ":" in device else count
+
+
+def reset_peak() -> None:
+    """Start measuring peak memory anew, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process since `reset_peak` (elsewhere than on Linux: since its start)."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _meminfo(name: str) -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _words(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().split()
+    except OSError:
+        return []
