@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-INITIAL_SCALE = 12.0
+INITIAL_SCALE = 10.0
 LARGEST_SCALE = 100.0
 EXCLUDED = -1e4
 

@@ -24,8 +24,9 @@ class Stage:
         final_share: share of the peak that is left in the end.
         appearance: whether the appearance bank is used; without it the views differ in geometry only.
         real_share: share of batches' pairs taken from real aligned pairs, where the archive has them.
-        largest_turn_deg: rotations are drawn within this mostly.
-        full_turn_share: share of pairs turned by any angle.
+        largest_turn_deg: relative rotations are drawn within this mostly.
+        far_share, far_turn_deg: so many pairs at first (dynamic sampling changes it) are turned by up to this.
+        dynamic_strength: how much more often recipes of a higher loss are drawn; 0 not at all.
     """
 
     name: str
@@ -38,7 +39,9 @@ class Stage:
     appearance: bool = True
     real_share: float = 0.35
     largest_turn_deg: float = 45.0
-    full_turn_share: float = 0.05
+    far_share: float = 0.08
+    far_turn_deg: float = 90.0
+    dynamic_strength: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ def direction_loss(
     known = torch.isfinite(point).all(-1) & cells
     point = torch.where(known[..., None], point, torch.zeros_like(point))
     near, distance, inside = cells_about(point, shape)
-    known = known & inside[..., 4] & target_cells.gather(1, near[..., 4])
+    inside = inside & target_cells.gather(1, near.flatten(1)).view(near.shape)
+    known = known & inside[..., 4]
     log_p = scores.log_softmax(-1)
     near_log_p = log_p.gather(-1, near)
     bilinear = (1 - distance).clamp(min=0).prod(-1) * inside
