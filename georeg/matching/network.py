@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from georeg.errors import ResourceError, UsageError
+from georeg.errors import ResourceError
 from georeg.matching.protocol import Correspondences, PatchPair
+from georeg.network.devices import pick_device
 from georeg.network.modality import MODALITIES
 from georeg.network.normalise import zscore
 from georeg.network.weights import find_weights, load_network
@@ -50,7 +51,7 @@ class NetworkMatcher:
         given: tuple[Modality | None, Modality | None] = (None, None),
     ) -> None:
         found = find_weights(weights)
-        self.device = matcher_device(device)
+        self.device = pick_device(device)
         self.network = load_network(found).fuse().to(self.device, memory_format=torch.channels_last)
         self.weights_name = found.name
         self.threshold = threshold
@@ -132,19 +133,6 @@ class NetworkMatcher:
         if modality is None:
             return None
         return torch.full((count,), MODALITIES.index(modality), device=self.device)
-
-
-def matcher_device(name: str) -> torch.device:
-    """The device behind auto, cpu, cuda or cuda:N; raises UsageError where it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"{name!r} is no device: choose auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("this PyTorch sees no CUDA device: choose --device cpu")
-    return device
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -37,7 +37,9 @@ class Aggregation(nn.Module):
         return x
 
 
-def rotary_table(height: int, width: int, step: float, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotary_table(
+    height: int, width: int, step: float, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines for a grid whose neighbours are `step` cells apart, each (height width, channels / 2).
 
     The first half of the angles follows x, the second half y.

@@ -28,7 +28,8 @@ class RepBlock(nn.Module):
         with_identity = stride == 1 and channels_in == channels_out
         self.identity = nn.Parameter(torch.ones(channels_out)) if with_identity else None
         self.norm: nn.BatchNorm2d | None = nn.BatchNorm2d(channels_out)
-        self.bias: Tensor | None = None
+        self.bias: Tensor | None
+        self.register_buffer("bias", None)
 
     def kernel(self) -> Tensor:
         """(out, in, 3, 3): the three branches as one kernel."""
@@ -51,9 +52,9 @@ class RepBlock(nn.Module):
             return
         scale, bias = folded_norm(self.norm)
         fused = nn.Parameter((self.kernel() * scale[:, None, None, None]).contiguous(), requires_grad=False)
-        del self.weight1, self.identity
         self.weight3 = fused
-        self.register_buffer("bias", bias)
+        del self.weight1
+        self.bias = bias
         self.identity = None
         self.norm = None
 

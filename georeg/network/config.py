@@ -44,7 +44,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         assert self.reduction in (1, 2, 4), self.reduction
         assert self.fine_window % 2 == 1, self.fine_window
-        assert self.channels[2] % (4 * self.heads) == 0, "each head needs a multiple of four channels (rotary)"
+        assert self.channels[2] % (4 * self.heads) == 0, (
+            "each head needs a multiple of four channels (rotary)"
+        )
 
     @property
     def multiple_px(self) -> int:

@@ -86,14 +86,20 @@ class FineMatcher(nn.Module):
             image: (M,) int64 index into the batch.
             centre0, centre1: (M, 2) int64 x, y on the fine grid, where the coarse stage put the match.
         """
-        places = [self.windows(c, (m.shape[1], m.shape[2])) for c, m in zip((centre0, centre1), maps, strict=True)]
+        places = [
+            self.windows(c, (m.shape[1], m.shape[2])) for c, m in zip((centre0, centre1), maps, strict=True)
+        ]
         scores = self.scores(*(gather_places(m, image, p) for m, p in zip(maps, places, strict=True)))
         both = (scores.log_softmax(1) + scores.log_softmax(2)).flatten(1)
         log_probability, best = both.max(1)
         row = torch.arange(len(best), device=best.device)
         place0, place1 = places[0][row, best // self.side**2], places[1][row, best % self.side**2]
         offset = self.sub_pixel(maps, image, place0, place1)
-        return FINE_PX * (place0 + offset[:, :2]), FINE_PX * (place1 + offset[:, 2:]), log_probability.exp().sqrt()
+        return (
+            FINE_PX * (place0 + offset[:, :2]),
+            FINE_PX * (place1 + offset[:, 2:]),
+            log_probability.exp().sqrt(),
+        )
 
 
 def surroundings(place: Tensor, fine_map: Tensor) -> Tensor:

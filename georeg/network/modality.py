@@ -40,6 +40,8 @@ class ModalityToken(nn.Module):
         probability = other_logits.softmax(-1)
         if other_given is not None:
             known = (other_given >= 0)[:, None]
-            given = torch.nn.functional.one_hot(other_given.clamp(min=0), len(MODALITIES)).to(probability.dtype)
+            given = torch.nn.functional.one_hot(other_given.clamp(min=0), len(MODALITIES)).to(
+                probability.dtype
+            )
             probability = torch.where(known, given, probability)
         return x + (probability @ self.embedding)[:, None, None]

@@ -121,7 +121,9 @@ class MatchingNetwork(nn.Module):
         """For each pair of the batch its matches: places (M, 2) in both images, pixel centres, and confidence (M,)."""
         return [self.pair_matches(features, b, threshold) for b in range(len(features.coarse0))]
 
-    def pair_matches(self, features: PairFeatures, index: int, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    def pair_matches(
+        self, features: PairFeatures, index: int, threshold: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         one = slice(index, index + 1)
         found = match_cells(
             (features.coarse0[one], features.coarse1[one]),

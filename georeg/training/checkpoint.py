@@ -45,7 +45,9 @@ def load_checkpoint(path: Path, network: str, training: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"nothing to resume: {path} does not exist; leave --resume out to begin") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"the checkpoint {path} cannot be read: {error}; begin again with --init weights") from error
+        raise InputError(
+            f"the checkpoint {path} cannot be read: {error}; begin again with --init weights"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint of georeg")
     if content["network"] != network:

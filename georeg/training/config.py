@@ -104,7 +104,9 @@ class TrainingConfig:
         known = {stage.name for stage in self.stages}
         missing = sorted(set(names) - known)
         if missing:
-            raise UsageError(f"no stage is called {', '.join(missing)}: the run has {', '.join(sorted(known))}")
+            raise UsageError(
+                f"no stage is called {', '.join(missing)}: the run has {', '.join(sorted(known))}"
+            )
         return replace(self, stages=tuple(stage for stage in self.stages if stage.name in names))
 
 
@@ -118,7 +120,9 @@ def default_training(network: str) -> TrainingConfig:
         )
     else:
         stages = (
-            Stage("pretrain", 10000, batch=32, crop_px=256, learning_rate=8e-4, appearance=False, real_share=0.0),
+            Stage(
+                "pretrain", 10000, batch=32, crop_px=256, learning_rate=8e-4, appearance=False, real_share=0.0
+            ),
             Stage("finetune", 60000, batch=32, crop_px=256, learning_rate=6e-4),
             Stage("highres", 10000, batch=8, crop_px=512, learning_rate=1e-4),
         )

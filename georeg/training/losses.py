@@ -63,9 +63,17 @@ def matching_loss(
         generator: CPU generator that draws the matches for the fine stage.
     """
     scores = similarity(features.coarse0, features.coarse1, features.cells0, features.cells1)
-    row = direction_loss(scores, batch.flow01, features.cells0, features, batch.tolerance_px, weights.focusing, 0)
+    row = direction_loss(
+        scores, batch.flow01, features.cells0, features, batch.tolerance_px, weights.focusing, 0
+    )
     column = direction_loss(
-        scores.transpose(1, 2), batch.flow10, features.cells1, features, batch.tolerance_px, weights.focusing, 1
+        scores.transpose(1, 2),
+        batch.flow10,
+        features.cells1,
+        features,
+        batch.tolerance_px,
+        weights.focusing,
+        1,
     )
     per_pair = (row.loss + column.loss) / 2
     parts = {"coarse": weighted_mean(per_pair, row.count + column.count)}
@@ -73,7 +81,11 @@ def matching_loss(
     parts |= fine_losses(network.fine, features, batch, weights.fine_matches, generator)
     if features.modality0 is not None and features.modality1 is not None:
         parts |= modality_loss(features.modality0, features.modality1, batch)
-    total = weights.coarse * parts["coarse"] + weights.fine * parts["fine"] + weights.sub_pixel * parts["sub_pixel"]
+    total = (
+        weights.coarse * parts["coarse"]
+        + weights.fine * parts["fine"]
+        + weights.sub_pixel * parts["sub_pixel"]
+    )
     if "modality" in parts:
         total = total + weights.modality * parts["modality"]
     return LossParts(total, {name: value.detach() for name, value in parts.items()}, per_pair.detach())
@@ -150,7 +162,11 @@ def cells_about(point: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, 
 
 
 def fine_losses(
-    fine: FineMatcher, features: PairFeatures, batch: TrainingBatch, count: int, generator: torch.Generator | None
+    fine: FineMatcher,
+    features: PairFeatures,
+    batch: TrainingBatch,
+    count: int,
+    generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """Dual-softmax likelihood in the fine windows and sub-pixel residual, at `count` true matches of each pair."""
     image, cell, centre1 = draw_matches(batch, features, count, generator)
@@ -165,7 +181,9 @@ def fine_losses(
     scores = fine.scores(gather_places(maps[0], image, places0), gather_places(maps[1], image, places1))
     target = flow_at(batch.flow01, image, places0 * FINE_PX) / FINE_PX
     place, known = place_in_window(target, places1, fine.side)
-    log_p = scores.log_softmax(2).gather(2, place[..., None]) + scores.log_softmax(1).gather(2, place[..., None])
+    log_p = scores.log_softmax(2).gather(2, place[..., None]) + scores.log_softmax(1).gather(
+        2, place[..., None]
+    )
     log_p = log_p[..., 0]
     loss = (-log_p * known).sum() / known.sum().clamp(min=1)
     chosen = log_p.detach().masked_fill(~known, NEVER).argmax(1)
@@ -188,7 +206,9 @@ def draw_matches(
         rounded and moved by up to one position, as a coarse stage would miss it.
     """
     flow = batch.flow01[:, ::CELL_PX, ::CELL_PX].flatten(1, 2)
-    known = torch.isfinite(flow).all(-1) & features.cells0 & (batch.tolerance_px <= FINE_TOLERANCE_PX)[:, None]
+    known = (
+        torch.isfinite(flow).all(-1) & features.cells0 & (batch.tolerance_px <= FINE_TOLERANCE_PX)[:, None]
+    )
     order = torch.rand(known.shape, generator=generator).to(known.device).masked_fill(~known, -1.0)
     best, cell = order.topk(min(count, order.shape[1]), dim=1)
     image, column = (best >= 0).nonzero(as_tuple=True)
@@ -230,12 +250,19 @@ def sub_pixel_residual(
     height, width = batch.flow01.shape[1:3]
     point0 = FINE_PX * (place0 + offset[:, :2])
     corner = torch.minimum(
-        point0.detach().floor().long().clamp(min=0), torch.tensor([width - 2, height - 2], device=image.device)
+        point0.detach().floor().long().clamp(min=0),
+        torch.tensor([width - 2, height - 2], device=image.device),
     )
     shift = point0 - corner
     base = flow_at(batch.flow01, image, corner[:, None])[:, 0]
-    along_x = flow_at(batch.flow01, image, (corner + torch.tensor([1, 0], device=image.device))[:, None])[:, 0] - base
-    along_y = flow_at(batch.flow01, image, (corner + torch.tensor([0, 1], device=image.device))[:, None])[:, 0] - base
+    along_x = (
+        flow_at(batch.flow01, image, (corner + torch.tensor([1, 0], device=image.device))[:, None])[:, 0]
+        - base
+    )
+    along_y = (
+        flow_at(batch.flow01, image, (corner + torch.tensor([0, 1], device=image.device))[:, None])[:, 0]
+        - base
+    )
     finite = (base + along_x + along_y).isfinite().all(-1, keepdim=True)
     base, along_x, along_y = (torch.where(finite, t, torch.zeros_like(t)) for t in (base, along_x, along_y))
     truth = base + shift[:, :1] * along_x + shift[:, 1:] * along_y

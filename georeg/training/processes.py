@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from georeg.errors import UsageError
+from georeg.network.devices import pick_device
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,3 @@ def join_processes(device: str = "auto") -> Processes:
     if count > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Processes(rank, count, chosen)
-
-
-def pick_device(name: str, local_rank: int | None = None) -> torch.device:
-    """The torch device behind auto, cpu, cuda or cuda:N."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"{name!r} is no device: choose auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise UsageError("this PyTorch sees no CUDA device: choose --device cpu")
-        if device.index is None:
-            device = torch.device("cuda", local_rank or 0)
-    return device

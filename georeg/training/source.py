@@ -41,7 +41,9 @@ def make_engine(archive: Archive, stage: Stage, device: torch.device, seed: int)
     return DataEngine(archive, engine_config(stage), device, torch.Generator().manual_seed(seed))
 
 
-def fixed_batches(archive: Archive, stage: Stage, device: torch.device, count: int, seed: int) -> list[TrainingBatch]:
+def fixed_batches(
+    archive: Archive, stage: Stage, device: torch.device, count: int, seed: int
+) -> list[TrainingBatch]:
     """The validation set: the same synthetic and real pairs at every validation of a run, and in every run."""
     engine = make_engine(archive, replace(stage, dynamic_strength=0.0), device, seed)
     return [engine.batch(stage.batch) for _ in range(count)]

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -103,7 +103,9 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed + 7919 * processes.rank)
         self.step = 0
         self.stage_index = 0
-        self.engine = make_engine(self.training, self.stage, self.device, config.seed + 1 + 104729 * processes.rank)
+        self.engine = make_engine(
+            self.training, self.stage, self.device, config.seed + 1 + 104729 * processes.rank
+        )
         self.held_out = held_out
         self.validator: Validator | None = None
         self.external = external
@@ -265,7 +267,9 @@ class Trainer:
         if self.external is not None:
             self.last_validation |= self.external(network)
         recipes: dict[str, Any] = self.engine.sampler.table()
-        self.journal.write("validation", step=self.step, stage=self.stage.name, **self.last_validation, recipes=recipes)
+        self.journal.write(
+            "validation", step=self.step, stage=self.stage.name, **self.last_validation, recipes=recipes
+        )
 
 
 def reached(limits: Limits, steps: int, seconds: float) -> bool:
@@ -307,8 +311,3 @@ def stop_on_signals() -> Iterator[StopFlag]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def describe(config: TrainingConfig) -> dict[str, Any]:
-    """The config as plain values, for people."""
-    return asdict(config)

@@ -71,13 +71,17 @@ def resolve(name_or_path: str | Path | None) -> Path:
     names = shipped()
     if name_or_path is None:
         if not names:
-            raise UsageError("no weights came with this georeg: give a file with --weights, or --matcher structural")
+            raise UsageError(
+                "no weights came with this georeg: give a file with --weights, or --matcher structural"
+            )
         return FOLDER / f"{names[0]}.safetensors"
     if str(name_or_path) in names:
         return FOLDER / f"{name_or_path}.safetensors"
     path = Path(name_or_path)
     if not path.is_file():
-        raise UsageError(f"no weights {str(name_or_path)!r}: give a file or one of {', '.join(names) or 'none shipped'}")
+        raise UsageError(
+            f"no weights {str(name_or_path)!r}: give a file or one of {', '.join(names) or 'none shipped'}"
+        )
     return path
 
 
@@ -85,7 +89,7 @@ def load_state(weights: Weights) -> dict[str, Tensor]:
     """All tensors of the file as float32 (halves are widened), on the CPU."""
     try:
         with safe_open(weights.path, framework="pt") as stream:
-            state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118: not a mapping
+            state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights.path} cannot be read: {error}") from error
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -108,7 +112,9 @@ def fill_network(network: MatchingNetwork, state: Mapping[str, Tensor], origin: 
     wrong = sorted(name for name in own.keys() | state.keys() if _shape(own, name) != _shape(state, name))
     if wrong:
         shown = ", ".join(wrong[:3])
-        raise InputError(f"{origin} does not fit network {network.config.name!r}: {len(wrong)} tensors, e.g. {shown}")
+        raise InputError(
+            f"{origin} does not fit network {network.config.name!r}: {len(wrong)} tensors, e.g. {shown}"
+        )
     network.load_state_dict(state)
 
 
@@ -117,7 +123,11 @@ def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
 
 
 def save_weights(
-    path: str | Path, state: Mapping[str, Tensor], config: NetworkConfig, notes: Mapping[str, str], half: bool = False
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    config: NetworkConfig,
+    notes: Mapping[str, str],
+    half: bool = False,
 ) -> None:
     """Write tensors as safetensors, beside the final name and then renamed.
 
@@ -142,7 +152,9 @@ def save_weights(
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
-        raise ResourceError(f"cannot write {path}: {error}; free some space and go on with --resume") from error
+        raise ResourceError(
+            f"cannot write {path}: {error}; free some space and go on with --resume"
+        ) from error
 
 
 def sha256_of(path: str | Path) -> str:

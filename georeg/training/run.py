@@ -1,0 +1,132 @@
+"""One call that trains: read the archive, join the other processes, begin or resume the run, train a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from georeg.engine.archive import Archive, read_archive
+from georeg.engine.preview import write_preview
+from georeg.errors import InputError, UsageError
+from georeg.network import MatchingNetwork
+from georeg.training.config import TrainingConfig, default_training
+from georeg.training.processes import join_processes
+from georeg.training.source import engine_config
+from georeg.training.trainer import Limits, Outcome, Report, Trainer
+
+Benchmark = Callable[[MatchingNetwork], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a user can ask of a slice of training.
+
+    Attributes:
+        network: config of the network; None takes the config file's.
+        config: JSON file of a TrainingConfig; None takes the network's default cascade.
+        stages: only these stages of it.
+        init: weights to begin with, a name or file.
+        resume: go on with the run in the folder; its own config is used.
+        manifest: CSV with columns path and modality.
+        max_steps, max_minutes: end of this slice.
+        device: auto, cpu, cuda or cuda:N.
+        num_threads: CPU threads; 0 leaves PyTorch's choice.
+        seed: of every draw; None takes the config's.
+    """
+
+    network: str | None = None
+    config: str | Path | None = None
+    stages: tuple[str, ...] = ()
+    init: str | Path | None = None
+    resume: bool = False
+    manifest: str | Path | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    device: str = "auto"
+    num_threads: int = 0
+    seed: int | None = None
+
+
+def train(
+    archive: str | Path | Sequence[str | Path],
+    run: str | Path,
+    options: TrainOptions | None = None,
+    report: Report | None = None,
+    note: Callable[[str], None] | None = None,
+    external: Benchmark | None = None,
+) -> Outcome:
+    """Train the matcher on unlabelled scenes, or go on training.
+
+    Args:
+        archive: folder, tar shard, text list, or several of them.
+        run: folder of the run.
+        options: the rest.
+        report: progress callback ("train", done, total, text).
+        note: called with lines for people, such as what the archive holds.
+        external: further validation of the averaged network.
+
+    Raises:
+        UsageError, InputError, ResourceError: with the cause and what to do.
+    """
+    options, run = options or TrainOptions(), Path(run)
+    if options.resume and options.init:
+        raise UsageError(
+            "--resume goes on with the run's own weights and --init begins a new run: give one of them"
+        )
+    if options.num_threads:
+        torch.set_num_threads(options.num_threads)
+    config = run_config(run, options)
+    processes = join_processes(options.device)
+    try:
+        scenes = read_archive(archive, manifest=options.manifest)
+        if note and processes.first:
+            note(scenes.summary())
+        trainer = Trainer(scenes, run, config, processes, report, external)
+        if options.resume:
+            trainer.resume()
+        else:
+            trainer.begin(options.init)
+        return trainer.train(Limits(options.max_steps, options.max_minutes))
+    finally:
+        processes.close()
+
+
+def run_config(run: Path, options: TrainOptions) -> TrainingConfig:
+    """The run's own config when resuming, else the file's or the default, narrowed by the options."""
+    if options.resume:
+        return TrainingConfig.from_json(read_text(run / "config.json"))
+    if options.config is not None:
+        config = TrainingConfig.from_json(read_text(Path(options.config)))
+        if options.network not in (None, config.network):
+            raise UsageError(f"{options.config} is for network {config.network!r}, not {options.network!r}")
+    else:
+        config = default_training(options.network or "tiny")
+    if options.stages:
+        config = config.only(options.stages)
+    return config if options.seed is None else replace(config, seed=options.seed)
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def preview(
+    archive: str | Path | Sequence[str | Path], sheet: str | Path, options: TrainOptions | None = None
+) -> tuple[Archive, Path]:
+    """Write a contact sheet of what the engine would make of the archive in the run's last stage.
+
+    Returns:
+        The archive and the picture's path.
+    """
+    options = options or TrainOptions()
+    scenes = read_archive(archive, manifest=options.manifest)
+    stages = [stage for stage in run_config(Path(), options).stages if stage.appearance]
+    if not stages:
+        raise UsageError("no stage of this config changes appearance: there is nothing to preview")
+    return scenes, write_preview(scenes, sheet, engine_config(stages[0]), seed=options.seed or 0)
