@@ -11,9 +11,9 @@ from georeg.output import write_points, write_raster, write_report
 from georeg.output.options import OutputOptions
 from georeg.raster import open_scene
 from georeg.raster.atomic import atomic_output
+from georeg.registration import register
 from georeg.registration.destinations import Destinations
 from georeg.registration.options import MatchOptions, Progress, no_progress
-from georeg.registration.register import register
 from georeg.registration.reuse import registration_of
 from georeg.result import Registration
 
