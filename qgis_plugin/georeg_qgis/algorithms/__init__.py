@@ -1,0 +1,1 @@
+"""The Processing algorithms, each a form for one georeg command."""

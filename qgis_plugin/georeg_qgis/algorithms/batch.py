@@ -1,0 +1,108 @@
+"""georeg:batch: many images, each aligned to its reference, with one summary."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingException,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
+)
+
+from ..executable.command import Batch
+from ..layers import LayerRefused, raster_path, refusal
+from .base import GeoregAlgorithm
+
+FINISHED_WITH_FAILURES = 6
+HELP = """<p>Aligns many images. Either choose the images and one reference, or a table of pairs: a CSV file
+with the columns <i>moving</i> and <i>reference</i>, and any option of georeg as a further column.</p>
+<p>A pair that fails does not stop the others. Running it again into the same folder does what is
+missing only.</p>"""
+
+
+class BatchAlgorithm(GeoregAlgorithm):
+    """Parameters of `georeg batch`."""
+
+    NAME = "batch"
+    TITLE = "Align many images"
+    HELP = HELP
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._request = Batch("", "")
+
+    def initAlgorithm(self, configuration: dict | None = None) -> None:
+        raster = QgsProcessing.SourceType.TypeRaster
+        self.add(QgsProcessingParameterMultipleLayers("MOVING", "Images to align", raster, optional=True))
+        self.add(QgsProcessingParameterRasterLayer("REFERENCE", "Reference image", optional=True))
+        self.add(
+            QgsProcessingParameterFile("PAIRS", "Or a table of pairs (CSV or JSON lines)", optional=True),
+            "Used in place of the two above.",
+        )
+        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Folder for the results"))
+        jobs = QgsProcessingParameterNumber("JOBS", "Images at the same time", defaultValue=0, minValue=0)
+        self.add(jobs, "0: as many as the machine allows.", advanced=True)
+        resume = QgsProcessingParameterBoolean("RESUME", "Skip what is done already", True)
+        self.add(resume, "Results of an earlier run in the same folder are kept.", advanced=True)
+        self.add(
+            QgsProcessingParameterBoolean("FAIL_FAST", "Stop at the first failure", False), advanced=True
+        )
+        for name, label in (("DONE", "Pairs aligned"), ("FAILED", "Pairs that failed")):
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def checkParameterValues(self, parameters: dict, context) -> tuple[bool, str]:
+        table = self.parameterAsFile(parameters, "PAIRS", context)
+        layers = self.parameterAsLayerList(parameters, "MOVING", context) if parameters.get("MOVING") else []
+        if not table and not (layers and parameters.get("REFERENCE")):
+            return False, "Choose the images to align and a reference, or a table of pairs."
+        chosen = [] if table else [*layers, self.parameterAsRasterLayer(parameters, "REFERENCE", context)]
+        problem = next((words for words in map(refusal, chosen) if words), "")
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(self, parameters: dict, context, feedback) -> bool:
+        self.take_settings()
+        table = self.parameterAsFile(parameters, "PAIRS", context)
+        try:
+            pairs = table or self._table(parameters, context)
+        except LayerRefused as refusal:
+            raise QgsProcessingException(str(refusal)) from refusal
+        self._request = Batch(
+            pairs=pairs,
+            folder=self.parameterAsFileOutput(parameters, "FOLDER", context),
+            jobs=self.parameterAsInt(parameters, "JOBS", context),
+            resume=self.parameterAsBool(parameters, "RESUME", context),
+            fail_fast=self.parameterAsBool(parameters, "FAIL_FAST", context),
+        )
+        return True
+
+    def processAlgorithm(self, parameters: dict, context, feedback) -> dict[str, Any]:
+        """Pairs that failed are told and counted, not raised: the other results are there and are wanted."""
+        summary = self.run_georeg(self._request, feedback, accepted_codes=(0, FINISHED_WITH_FAILURES))
+        done, failed = int(summary.get("done") or 0), int(summary.get("failed") or 0)
+        if failed and not done:
+            raise QgsProcessingException(f"All {failed} pairs failed. The log names the reasons.")
+        if failed:
+            feedback.reportError(f"{failed} of {done + failed} pairs failed. The log names the reasons.")
+        return {"FOLDER": self._request.folder, "DONE": done, "FAILED": failed}
+
+    def _table(self, parameters: dict, context) -> str:
+        """A table of pairs made of the chosen layers."""
+        reference = raster_path(self.parameterAsRasterLayer(parameters, "REFERENCE", context))
+        moving = [raster_path(layer) for layer in self.parameterAsLayerList(parameters, "MOVING", context)]
+        path = QgsProcessingUtils.generateTempFilename("pairs.csv")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["moving", "reference"])
+            writer.writerows([image, reference] for image in moving if image != reference)
+        return path

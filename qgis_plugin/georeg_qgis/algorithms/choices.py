@@ -1,0 +1,48 @@
+"""What can be chosen, as georeg's word and as people's words; the first of each is the default."""
+
+from __future__ import annotations
+
+MODALITIES = {
+    "auto": "Detect automatically",
+    "optical": "Optical (photo, satellite colour)",
+    "sar": "Radar (SAR)",
+    "infrared": "Infrared or thermal",
+    "map": "Map",
+    "elevation": "Elevation model",
+}
+TRANSFORMS = {
+    "auto": "Automatic",
+    "shift": "Shift only",
+    "similarity": "Shift, rotation and scale",
+    "affine": "Affine",
+    "homography": "Perspective",
+    "polynomial2": "Polynomial, 2nd order",
+    "polynomial3": "Polynomial, 3rd order",
+    "tps": "Thin-plate spline (rubber sheet)",
+}
+MATCHERS = {
+    "auto": "Automatic",
+    "network": "Neural network",
+    "structural": "Structural (no network)",
+    "hybrid": "Network, then structural refinement",
+}
+PRIORS = {
+    "auto": "Start from it, search further if it does not fit",
+    "geocoding": "Trust it for a start",
+    "none": "Ignore it and search everywhere",
+}
+OUTPUT_MODES = {
+    "resample": "Resampled image",
+    "georeference": "Original pixels with corrected position (affine transforms only)",
+    "vrt": "Virtual raster that points at the original (.vrt)",
+}
+GRIDS = {
+    "reference": "Pixel grid of the reference",
+    "moving": "Pixel size of the moving image",
+}
+RESAMPLINGS = {
+    "bilinear": "Bilinear",
+    "nearest": "Nearest neighbour (classes, masks)",
+    "cubic": "Cubic",
+    "lanczos": "Lanczos",
+}

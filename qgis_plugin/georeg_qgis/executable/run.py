@@ -1,0 +1,74 @@
+"""One run of georeg: progress while it works, its JSON at the end, its own words where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from . import command
+from .failure import GeoregFailed, failure_sentence
+from .process import Finished, run_program
+from .progress import Progress, parse_progress
+
+_versions: dict[tuple[str, float], str] = {}
+
+
+def run_georeg(
+    arguments: Sequence[str],
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_text: Callable[[str], None] = lambda text: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    accepted_codes: tuple[int, ...] = (0,),
+) -> dict[str, Any]:
+    """Run one georeg command and return the JSON object that it prints.
+
+    Args:
+        arguments: program and arguments, from `command`.
+        on_progress: gets the progress reports; on_text the other lines of stderr.
+        is_cancelled: asked ten times a second.
+        accepted_codes: exit codes that come with a result.
+
+    Raises:
+        GeoregFailed: another exit code, or no JSON; its message is georeg's own sentence.
+        ProgramMissing: the program could not be started.
+        Cancelled: the whole tree of processes has ended.
+    """
+
+    def take(line: str) -> None:
+        progress = parse_progress(line)
+        if progress is not None:
+            on_progress(progress)
+        elif line.strip():
+            on_text(line)
+
+    finished = run_program(arguments, take, is_cancelled)
+    if finished.code not in accepted_codes:
+        raise GeoregFailed(failure_sentence(finished.code, finished.stderr_lines), finished.code)
+    return _result(finished)
+
+
+def georeg_version(executable: str) -> str:
+    """The version of the program; asked once for each version of the file.
+
+    Raises:
+        OldExecutable: too old, or no georeg; ProgramMissing: it cannot be started.
+    """
+    key = (executable, os.path.getmtime(executable) if os.path.exists(executable) else 0.0)
+    if key not in _versions:
+        answer = run_program(command.version(executable))
+        _versions[key] = command.check_version(answer.stdout + "\n".join(answer.stderr_lines))
+    return _versions[key]
+
+
+def _result(finished: Finished) -> dict[str, Any]:
+    try:
+        result = json.loads(finished.stdout)
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        raise GeoregFailed(
+            "georeg ended well, but its answer is not the JSON that was asked for.", finished.code
+        )
+    return result

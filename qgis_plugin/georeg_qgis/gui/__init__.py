@@ -1,0 +1,1 @@
+"""The panel, the settings page and what they are made of."""

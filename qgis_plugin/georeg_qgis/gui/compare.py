@@ -1,0 +1,133 @@
+"""Compare the result with the reference in the map view: swipe a line across, or flicker.
+
+The reference is painted over the map as a picture; layers and their visibility stay as they are.
+"""
+
+from __future__ import annotations
+
+from qgis.core import QgsMapRendererParallelJob, QgsMapSettings, QgsRasterLayer
+from qgis.gui import QgsMapCanvas, QgsMapCanvasItem, QgsMapTool
+from qgis.PyQt.QtCore import QObject, QRectF, Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtGui import QColor, QImage, QPen
+
+FLICKER_MS = 700
+
+
+class _Overlay(QgsMapCanvasItem):
+    """The picture of one layer over the map, left of a line or as a whole."""
+
+    def __init__(self, canvas: QgsMapCanvas) -> None:
+        super().__init__(canvas)
+        self._canvas = canvas
+        self.image = QImage()
+        self.share = 0.5
+        self.line = True
+        self.setZValue(50)
+
+    def boundingRect(self) -> QRectF:
+        return QRectF(0, 0, self._canvas.width(), self._canvas.height())
+
+    def paint(self, painter, option=None, widget=None) -> None:
+        if self.image.isNull():
+            return
+        x = self.share * self._canvas.width()
+        painter.save()
+        painter.setClipRect(QRectF(0, 0, x, self._canvas.height()))
+        painter.drawImage(self.boundingRect(), self.image)
+        painter.restore()
+        if self.line:
+            self._paint_line(painter, x)
+
+    def _paint_line(self, painter, x: float) -> None:
+        for colour, width in ((QColor(0, 0, 0, 160), 4), (QColor("white"), 2)):
+            painter.setPen(QPen(colour, width))
+            painter.drawLine(int(x), 0, int(x), int(self._canvas.height()))
+
+
+class _SwipeTool(QgsMapTool):
+    """Moves the line to where the mouse is pressed or dragged."""
+
+    moved = pyqtSignal(float)
+
+    def __init__(self, canvas: QgsMapCanvas) -> None:
+        super().__init__(canvas)
+        self.setCursor(Qt.CursorShape.SplitHCursor)
+
+    def canvasMoveEvent(self, event) -> None:
+        self.moved.emit(event.pos().x() / max(self.canvas().width(), 1))
+
+    canvasPressEvent = canvasMoveEvent
+
+
+class Comparison(QObject):
+    """Swipe or flicker; `ended` tells that neither goes on any more (another tool, a layer that is gone)."""
+
+    ended = pyqtSignal()
+
+    def __init__(self, canvas: QgsMapCanvas, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._canvas = canvas
+        self._overlay = self._tool = self._former_tool = self._job = self._layer = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(FLICKER_MS)
+        self._timer.timeout.connect(self._flip)
+
+    @property
+    def active(self) -> bool:
+        return self._overlay is not None
+
+    def swipe(self, reference: QgsRasterLayer) -> None:
+        """Show the reference left of a line that follows the mouse."""
+        self._begin(reference, share=0.5, line=True)
+        self._former_tool = self._canvas.mapTool()
+        self._tool = _SwipeTool(self._canvas)
+        self._tool.moved.connect(self._move)
+        self._tool.deactivated.connect(self.stop)
+        self._canvas.setMapTool(self._tool)
+
+    def flicker(self, reference: QgsRasterLayer) -> None:
+        """Show the reference and the map in turn."""
+        self._begin(reference, share=1.0, line=False)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Give the map view back as it was."""
+        if not self.active:
+            return
+        overlay, tool, former = self._overlay, self._tool, self._former_tool
+        self._overlay = self._tool = self._former_tool = None
+        self._timer.stop()
+        self._canvas.extentsChanged.disconnect(self._render)
+        self._layer.willBeDeleted.disconnect(self.stop)
+        self._canvas.scene().removeItem(overlay)
+        if tool is not None and self._canvas.mapTool() is tool and former is not None:
+            self._canvas.setMapTool(former)
+        self.ended.emit()
+
+    def _begin(self, reference: QgsRasterLayer, share: float, line: bool) -> None:
+        self.stop()
+        self._layer = reference
+        self._overlay = _Overlay(self._canvas)
+        self._overlay.share, self._overlay.line = share, line
+        self._canvas.extentsChanged.connect(self._render)
+        reference.willBeDeleted.connect(self.stop)
+        self._render()
+
+    def _render(self) -> None:
+        settings = QgsMapSettings(self._canvas.mapSettings())
+        settings.setLayers([self._layer])
+        self._job = QgsMapRendererParallelJob(settings)
+        self._job.finished.connect(self._rendered)
+        self._job.start()
+
+    def _rendered(self) -> None:
+        if self.active and self._job is not None:
+            self._overlay.image = self._job.renderedImage()
+            self._overlay.update()
+
+    def _move(self, share: float) -> None:
+        self._overlay.share = min(max(share, 0.0), 1.0)
+        self._overlay.update()
+
+    def _flip(self) -> None:
+        self._overlay.setVisible(not self._overlay.isVisible())

@@ -1,0 +1,172 @@
+"""The panel's form: two images, what they are, the transform and the file to write."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from qgis.core import QgsMapLayer, QgsMapLayerProxyModel, QgsRasterLayer
+from qgis.gui import QgsFileWidget, QgsMapLayerComboBox
+from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..algorithms.choices import MODALITIES, TRANSFORMS
+from ..layers import LayerRefused, raster_path, same_source
+from .defaults import companions, default_output
+
+
+class MatchForm(QWidget):
+    """What a run needs; signals: `changed` by the user, `export_wanted` for a layer that is to be saved."""
+
+    changed = pyqtSignal()
+    export_wanted = pyqtSignal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._output_chosen = False
+        self._make_widgets()
+        self._lay_out()
+        self._connect()
+
+    def set_pair(self, moving: QgsMapLayer | None, reference: QgsMapLayer | None) -> None:
+        self.moving.setLayer(moving)
+        self.reference.setLayer(reference)
+
+    @property
+    def layers(self) -> tuple[QgsRasterLayer | None, QgsRasterLayer | None]:
+        return self.moving.currentLayer(), self.reference.currentLayer()
+
+    @property
+    def output(self) -> str:
+        path = self.output_file.filePath().strip()
+        return path if not path or os.path.splitext(path)[1] else f"{path}.tif"
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of georeg:match."""
+        moving, reference = self.layers
+        return {
+            "MOVING": moving,
+            "REFERENCE": reference,
+            "MOVING_MODALITY": self.moving_kind.currentIndex(),
+            "REFERENCE_MODALITY": self.reference_kind.currentIndex(),
+            "TRANSFORM": self.transform.currentIndex(),
+            "OUTPUT": self.output,
+            **companions(self.output),
+        }
+
+    def problem(self) -> tuple[str, QgsRasterLayer | None]:
+        """What stands in the way of a run ("" if nothing), and the layer that saving to a file would help."""
+        moving, reference = self.layers
+        if moving is None or reference is None:
+            return "Choose two raster layers: the image to align and the reference.", None
+        if same_source(moving, reference):
+            return "Both are the same image. Choose two different ones.", None
+        for layer in (moving, reference):
+            try:
+                raster_path(layer)
+            except LayerRefused as refusal:
+                return str(refusal), layer if refusal.exportable else None
+        return ("" if self.output else "Choose the file to write."), None
+
+    def suggest_output(self) -> None:
+        """Name a new file after the moving image, unless the user named one."""
+        moving = self.moving.currentLayer()
+        if not self._output_chosen and moving is not None:
+            self.output_file.blockSignals(True)
+            self.output_file.setFilePath(default_output(moving))
+            self.output_file.blockSignals(False)
+
+    def next_output(self) -> None:
+        """After a run: the next one gets a file of its own."""
+        self._output_chosen = False
+        self.suggest_output()
+        self._refresh()
+
+    def _make_widgets(self) -> None:
+        self.moving, self.reference = _layer_box("Image to align"), _layer_box("Reference image")
+        self.moving_kind, self.reference_kind = _choice_box(MODALITIES), _choice_box(MODALITIES)
+        self.transform = _choice_box(TRANSFORMS)
+        self.swap = QToolButton()
+        self.swap.setText("⇅")
+        self.swap.setToolTip("Swap the two images")
+        self.output_file = QgsFileWidget()
+        self.output_file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
+        self.output_file.setFilter("GeoTIFF (*.tif *.tiff)")
+        self.output_file.setDialogTitle("Write the aligned image to")
+        self.add_points = QCheckBox("Add the tie points, with arrows for the error left")
+        self.add_points.setChecked(True)
+        self.notice = QLabel()
+        self.notice.setWordWrap(True)
+        self.export = QPushButton("Save the needed part and use that")
+        self.export.hide()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout()
+        grid.setColumnStretch(1, 1)
+        rows = [
+            ("&Image to align", self.moving),
+            ("Kind", self.moving_kind),
+            ("&Reference", self.reference),
+            ("Kind", self.reference_kind),
+            ("&Transform", self.transform),
+            ("&Write to", self.output_file),
+        ]
+        for row, (text, widget) in enumerate(rows):
+            label = QLabel(text)
+            label.setBuddy(widget)
+            grid.addWidget(label, row, 0)
+            grid.addWidget(widget, row, 1)
+        grid.addWidget(self.swap, 1, 2, 2, 1)
+        layout.addLayout(grid)
+        layout.addWidget(self.add_points)
+        layout.addWidget(self.notice)
+        layout.addWidget(self.export)
+
+    def _connect(self) -> None:
+        for box in (self.moving, self.reference):
+            box.layerChanged.connect(self._layer_changed)
+        self.swap.clicked.connect(lambda: self.set_pair(*reversed(self.layers)))
+        self.output_file.fileChanged.connect(self._output_named)
+        self.export.clicked.connect(lambda: self.export_wanted.emit(self.problem()[1]))
+
+    def _output_named(self, path: str) -> None:
+        self._output_chosen = bool(path.strip())
+        self._refresh()
+
+    def _layer_changed(self, layer: QgsMapLayer | None) -> None:
+        self.suggest_output()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        problem, exportable = self.problem()
+        self.notice.setText(problem)
+        self.notice.setVisible(bool(problem))
+        self.export.setVisible(exportable is not None)
+        self.changed.emit()
+
+
+def _layer_box(name: str) -> QgsMapLayerComboBox:
+    box = QgsMapLayerComboBox()
+    box.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
+    box.setAllowEmptyLayer(True)
+    box.setAccessibleName(name)
+    box.setMinimumContentsLength(12)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def _choice_box(choices: dict[str, str]) -> QComboBox:
+    box = QComboBox()
+    box.addItems(list(choices.values()))
+    return box
