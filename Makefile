@@ -42,5 +42,11 @@ format: $(VENV)/.developer ## put the code into its usual form
 sample-data: $(VENV)/.user ## make sample_data/ again from its seed
 	$(BIN)/python sample_data/simulate.py sample_data
 
+plugin: ## the QGIS plugin as a zip, in dist/
+	$(PYTHON) qgis_plugin/package.py dist
+
+test-qgis: $(VENV)/.user ## the plugin's tests in a real QGIS, which is installed where it is missing (Debian, Ubuntu)
+	GEOREG_EXECUTABLE=$(CURDIR)/$(BIN)/georeg qgis_plugin/tests/run.sh
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) .venv-qgis demo build dist *.egg-info

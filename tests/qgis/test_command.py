@@ -42,7 +42,8 @@ def test_everything_that_is_chosen_is_passed_on() -> None:
     line = " ".join(words)
     for part in (
         "--registration r.json", "--points p.gpkg --points p.points", "--band 1 --band 3",
-        "--moving-modality sar",         "--transform affine", "--search-radius 250", "--exhaustive", "--dst-crs EPSG:32633",
+        "--moving-modality sar",         "--transform affine",
+        "--search-radius 250", "--exhaustive", "--dst-crs EPSG:32633",
         "--resolution 0.5",         "--bbox -10.5 0.0 3.25 9.0", "--co A=1", "--seed 7",
         "--device cuda:1", "--num-threads 3", "--memory 1.5G",
     ):  # fmt: skip
