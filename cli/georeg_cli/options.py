@@ -14,7 +14,7 @@ from georeg.registration.options import MATCHERS, PRIORS, MatchOptions
 from georeg.scene import Modality
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-MODALITIES = ("auto", *Modality)
+MODALITIES = ("auto", *(str(name) for name in Modality))
 MEMORY_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
