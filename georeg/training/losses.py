@@ -172,7 +172,8 @@ def fine_losses(
     image, cell, centre1 = draw_matches(batch, features, count, generator)
     maps = (features.fine0, features.fine1)
     if len(image) == 0:
-        nothing = (features.fine0.sum() + features.fine1.sum()) * 0
+        heads = torch.stack([parameter.sum() for parameter in fine.parameters()])
+        nothing = (features.fine0.sum() + features.fine1.sum() + heads.sum()) * 0
         return {"fine": nothing, "sub_pixel": nothing, "fine_px": nothing}
     columns = features.shape0[1]
     centre0 = torch.stack([cell % columns, cell // columns], -1) * FINE_PER_CELL
