@@ -1,13 +1,17 @@
 """Fixtures that any test may use: small simulated scenes with their truth, made by the script behind sample_data/."""
 
+import csv
 import importlib.util
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,3 +66,57 @@ def simulate():
 def small_pair(simulate, tmp_path_factory) -> SimulatedPair:
     """A quick pair: 336 px SAR, 432 px optical, one village or two. Do not write into its folder."""
     return load_pair(simulate(tmp_path_factory.mktemp("small_pair"), seed=5, extent_m=2400.0, looks=4))
+
+
+@pytest.fixture
+def tiny_benchmark(tmp_path) -> Path:
+    """A benchmark of one image pair on all tracks, true by construction."""
+    root = tmp_path / "benchmark"
+    where = root / "pairs" / "made" / "sar-optical" / "one"
+    where.mkdir(parents=True)
+    row = {"id": "one", "set": "made", "modality_pair": "sar-optical", "width_ref": 64, "height_ref": 50}
+    write_csv(root / "manifest.csv", [row | {"width_tgt": 40, "height_tgt": 30}])
+    write_csv(root / "split.csv", [{"id": "one", "split": "dev", "group": "remote-sensing"}])
+    pixels = np.arange(64 * 50, dtype=np.uint8).reshape(50, 64)
+    cv2.imwrite(str(where / "reference.png"), pixels)
+    cv2.imwrite(str(where / "target.png"), pixels[5:35, 8:48])
+    matrix = [[1, 0, 8], [0, 1, 5], [0, 0, 1]]
+    (where / "truth.json").write_text(
+        json.dumps(
+            {"kind": "shift", "matrix": matrix, "landmarks": [[8, 5, 0, 0]], "published_matrix": matrix}
+        )
+    )
+    half = np.diag([0.5, 0.5, 1])
+    recipe = {"scale": 0.5, "width": 20, "height": 15, "warp": half.tolist()}
+    recipe["matrix"] = (np.array(matrix) @ np.linalg.inv(half)).tolist()
+    (root / "hard").mkdir()
+    (root / "hard" / "recipes.json").write_text(json.dumps({"one": recipe}))
+    geocoded = root / "geocoded" / "sar-optical" / "geo"
+    geocoded.mkdir(parents=True)
+    for name, at in (("reference", 0), ("target", 8)):
+        write_tif(geocoded / f"{name}.tif", pixels[at : at + 32, at : at + 32], at)
+    moves = [{"name": "p0", "dx_px": 3, "dy_px": -4, "rotation_deg": 0}]
+    truth = {"matrix": [[1, 0, 8], [0, 1, 8], [0, 0, 1]], "use_as_truth": "matrix", "perturbations": moves}
+    (geocoded / "truth.json").write_text(json.dumps(truth))
+    return root
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_tif(path, pixels, at):
+    transform = Affine(10, 0, 5e5 + 10 * at, 0, -10, 6e6 - 10 * at)
+    profile = {
+        "driver": "GTiff",
+        "width": 32,
+        "height": 32,
+        "count": 1,
+        "dtype": "uint8",
+        "crs": "EPSG:32633",
+    }
+    with rasterio.open(path, "w", transform=transform, **profile) as sink:
+        sink.write(pixels, 1)

@@ -1,13 +1,11 @@
 """Scores with known answers, and the benchmark reader on a folder made here."""
 
-import csv
 import json
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
-from rasterio.transform import Affine
 
 from georeg.errors import InputError, NotRegistrableError, ResourceError
 from georeg.evaluation import (
@@ -145,78 +143,24 @@ def test_centres_and_corners_differ_by_half_a_pixel():
     assert np.allclose(matrix_to_centres(matrix_from_centres(scaling)), scaling)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A benchmark of one image pair on all tracks, true by construction."""
-    root = tmp_path / "benchmark"
-    where = root / "pairs" / "made" / "sar-optical" / "one"
-    where.mkdir(parents=True)
-    row = {"id": "one", "set": "made", "modality_pair": "sar-optical", "width_ref": 64, "height_ref": 50}
-    write_csv(root / "manifest.csv", [row | {"width_tgt": 40, "height_tgt": 30}])
-    write_csv(root / "split.csv", [{"id": "one", "split": "dev", "group": "remote-sensing"}])
-    pixels = np.arange(64 * 50, dtype=np.uint8).reshape(50, 64)
-    cv2.imwrite(str(where / "reference.png"), pixels)
-    cv2.imwrite(str(where / "target.png"), pixels[5:35, 8:48])
-    matrix = [[1, 0, 8], [0, 1, 5], [0, 0, 1]]
-    (where / "truth.json").write_text(
-        json.dumps(
-            {"kind": "shift", "matrix": matrix, "landmarks": [[8, 5, 0, 0]], "published_matrix": matrix}
-        )
-    )
-    half = np.diag([0.5, 0.5, 1])
-    recipe = {"scale": 0.5, "width": 20, "height": 15, "warp": half.tolist()}
-    recipe["matrix"] = (np.array(matrix) @ np.linalg.inv(half)).tolist()
-    (root / "hard").mkdir()
-    (root / "hard" / "recipes.json").write_text(json.dumps({"one": recipe}))
-    geocoded = root / "geocoded" / "sar-optical" / "geo"
-    geocoded.mkdir(parents=True)
-    for name, at in (("reference", 0), ("target", 8)):
-        write_tif(geocoded / f"{name}.tif", pixels[at : at + 32, at : at + 32], at)
-    moves = [{"name": "p0", "dx_px": 3, "dy_px": -4, "rotation_deg": 0}]
-    truth = {"matrix": [[1, 0, 8], [0, 1, 8], [0, 0, 1]], "use_as_truth": "matrix", "perturbations": moves}
-    (geocoded / "truth.json").write_text(json.dumps(truth))
-    return root
-
-
-def write_csv(path, rows):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_tif(path, pixels, at):
-    transform = Affine(10, 0, 5e5 + 10 * at, 0, -10, 6e6 - 10 * at)
-    profile = {
-        "driver": "GTiff",
-        "width": 32,
-        "height": 32,
-        "count": 1,
-        "dtype": "uint8",
-        "crs": "EPSG:32633",
-    }
-    with rasterio.open(path, "w", transform=transform, **profile) as sink:
-        sink.write(pixels, 1)
-
-
-def test_pairs_are_read_in_corner_pixels(folder):
-    [one] = read_benchmark(folder)
+def test_pairs_are_read_in_corner_pixels(tiny_benchmark):
+    [one] = read_benchmark(tiny_benchmark)
     assert one.scale == 10
     assert one.moving_size == (40, 30)
     assert np.allclose(one.truth, [[1, 0, 8], [0, 1, 5], [0, 0, 1]])
     assert np.allclose(one.landmarks, [[0.5, 0.5, 8.5, 5.5]])
-    assert read_benchmark(folder, "natural") == []
-    assert len(read_benchmark(folder, published=True)) == 1
+    assert read_benchmark(tiny_benchmark, "natural") == []
+    assert len(read_benchmark(tiny_benchmark, published=True)) == 1
 
 
-def test_the_hard_image_has_the_recipes_size_and_truth(folder, tmp_path):
-    [one] = hard_cases(folder, tmp_path)
+def test_the_hard_image_has_the_recipes_size_and_truth(tiny_benchmark, tmp_path):
+    [one] = hard_cases(tiny_benchmark, tmp_path)
     assert cv2.imread(one.moving, cv2.IMREAD_UNCHANGED).shape == (15, 20)
     assert np.allclose(project(one.truth, np.array([[0.5, 0.5]])), [[8.5, 5.5]])
 
 
-def test_a_moved_geotiff_is_wrong_by_the_move(folder, tmp_path):
-    [one] = geocoded_cases(folder, tmp_path)
+def test_a_moved_geotiff_is_wrong_by_the_move(tiny_benchmark, tmp_path):
+    [one] = geocoded_cases(tiny_benchmark, tmp_path)
     assert one.id == "geo.p0"
     with rasterio.open(one.moving) as moving, rasterio.open(one.reference) as reference:
         stated = np.array(~reference.transform @ moving.transform).reshape(3, 3)
