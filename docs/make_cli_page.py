@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-
 from georeg_cli.main import COMMANDS, cli
 
 WIDTH = 100
@@ -52,14 +51,18 @@ def help_text(name: str) -> str:
     parent = click.Context(cli, info_name="georeg")
     command = cli.get_command(parent, name)
     assert command is not None
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
+    )
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 
 def page() -> str:
     """The whole of docs/cli.md."""
     parts = [INTRODUCTION]
-    parts += [f"## georeg {name}\n\n{COMMANDS[name]}\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS]
+    parts += [
+        f"## georeg {name}\n\n{COMMANDS[name]}\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS
+    ]
     return "\n".join(parts)
 
 
