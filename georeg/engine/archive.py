@@ -13,13 +13,14 @@ import tarfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from georeg.engine.alignment import measure_offset
 from georeg.engine.decode import IMAGE_SUFFIXES, Pixels, decode_many
 from georeg.errors import InputError
 
@@ -33,6 +34,8 @@ ALIASES = {
 MODALITY_OF = {alias: modality for modality, aliases in ALIASES.items() for alias in aliases}
 SAR_TOLERANCE_PX = 2.5
 OTHER_TOLERANCE_PX = 1.0
+DOUBTFUL_TOLERANCE_PX = 3.0
+LEAST_SHIFT_PX = 1.5
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ def read_archive(
     min_px: int = 96,
     limit: int | None = None,
     threads: int = 4,
+    align_pairs: bool = True,
 ) -> Archive:
     """Read every usable image under `location` into memory.
 
@@ -190,6 +194,8 @@ def read_archive(
         min_px: images with a smaller side are skipped.
         limit: read about this many files only, evenly spread over the archive (for trials).
         threads: decoding threads.
+        align_pairs: measure how far the tiles of each pair are apart and correct it; SAR pairs that neither
+            agree nor can be corrected are left out (their tiles stay).
 
     Raises:
         InputError: nothing there, or no usable image; the message counts the reasons.
@@ -215,7 +221,27 @@ def read_archive(
         raise InputError(
             f"no usable image in {', '.join(map(str, roots))} ({reasons}): give a folder of rasters"
         )
-    return Archive(tuple(tiles), _find_pairs(tiles), dict(skipped))
+    pairs = _find_pairs(tiles)
+    if align_pairs:
+        aligned = [(pair, _aligned(pair, tiles)) for pair in pairs]
+        pairs = tuple(new for _, new in aligned if new is not None)
+        unfit = [tiles[old.first].name for old, new in aligned if new is None]
+        if unfit:
+            skipped["pair whose tiles do not agree"] = unfit
+    return Archive(tuple(tiles), pairs, dict(skipped))
+
+
+def _aligned(pair: TilePair, tiles: Sequence[Tile]) -> TilePair | None:
+    """The pair with its measured offset; None where SAR and its partner disagree beyond correction."""
+    first, second = tiles[pair.first], tiles[pair.second]
+    offset = measure_offset(first.pixels, second.pixels)
+    if offset.trusted and offset.length_px >= LEAST_SHIFT_PX:
+        return replace(pair, shift_xy=(offset.x_px, offset.y_px))
+    if not offset.doubtful:
+        return pair
+    if "sar" in (first.modality, second.modality):
+        return None
+    return replace(pair, tolerance_px=DOUBTFUL_TOLERANCE_PX)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ class TrainingBatch:
     Attributes:
         view0, view1: (B, 1, H, W) float32, normalised as at inference (zero mean, unit deviation over valid,
             0 elsewhere).
-        valid0, valid1: (B, 1, H, W) bool; False where the view shows no ground of the scene.
+        valid0, valid1: (B, 1, H, W) bool; False where the view is known to show nothing (a nodata mask at
+            inference).
+            Clouds and unknown fill are valid, but have no flow.
         flow01: (B, H, W, 2) float32: for each pixel of view0 its (x, y) in view1; NaN where it is not visible
             there.
         flow10: the same from view1 to view0.

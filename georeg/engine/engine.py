@@ -51,7 +51,9 @@ class EngineConfig:
         appearance: False leaves out the looks (pretraining without appearance change).
         far_rotation_deg: relative rotation of the "far" bin; a curriculum raises it to 180.
         geometry: the range of the "turned" bin; "near" is a third of it.
-        fill_share: how many views have their empty area filled from another image.
+        fill_share: how many views have their empty area filled from another image (it is valid then, but
+            unmatched).
+        clutter_share: how many views have clouds of another image over them.
         dynamic_strength: exponent of the loss in the draw; 0 draws by the prior alone.
         bin_weights, family_weights, modality_weights: the prior of the recipes.
     """
@@ -63,6 +65,7 @@ class EngineConfig:
     far_rotation_deg: float = 90.0
     geometry: GeometryRange = field(default_factory=GeometryRange)
     fill_share: float = 0.4
+    clutter_share: float = 0.12
     dynamic_strength: float = 1.0
     bin_weights: dict[str, float] = field(default_factory=lambda: dict(BIN_WEIGHTS))
     family_weights: dict[str, float] = field(default_factory=lambda: dict(FAMILY_WEIGHTS))
@@ -182,14 +185,15 @@ class DataEngine:
         images, modality = self._appear(
             torch.cat([image0, image1]), torch.cat(modality), recipes, drawn.real, chains
         )
-        valid = torch.cat([valid0, valid1])
-        shown0, shown1 = self._finish(images, valid).chunk(2)
-        flow01, flow10 = _truth(views, valid0, valid1)
+        inside, hidden = torch.cat([valid0, valid1]), self._hidden(2 * size)
+        ground = inside & ~hidden
+        shown, valid = self._finish(images, ground, inside)
+        flow01, flow10 = _truth(views, *ground.chunk(2))
         batch = TrainingBatch(
-            view0=shown0,
-            view1=shown1,
-            valid0=valid0,
-            valid1=valid1,
+            view0=shown[:size],
+            view1=shown[size:],
+            valid0=valid[:size],
+            valid1=valid[size:],
             flow01=flow01,
             flow10=flow10,
             modality0=modality[:size],
@@ -268,10 +272,12 @@ class DataEngine:
     def _channel_weights(self, channels: int) -> list[float]:
         if channels == 1:
             return [1.0 / 255.0]
-        if self.random.chance(0.4):
+        kind = self.random.number()
+        if kind < 0.4:
             return [weight / 255.0 for weight in LUMINANCE]
-        weights = [self.random.number(-0.25, 1.0) for _ in range(channels)]
-        return [weight / max(sum(weights), 0.2) / 255.0 for weight in weights]
+        lowest = -0.2 if kind < 0.85 else -0.6  # differences of bands tell materials apart, as indices do
+        weights = [self.random.number(lowest, 1.0) for _ in range(channels)]
+        return [weight / max(sum(map(abs, weights)), 0.2) / 255.0 for weight in weights]
 
     def _ground(self, mask: Tensor, crop: Crop, grid: Tensor) -> Tensor:
         """(1, 1, V, V) True where the mask (H, W) says ground all around the sampled place."""
@@ -294,7 +300,7 @@ class DataEngine:
         if chains is None:
             if not self.config.appearance:
                 return images, modality
-            chains = draw_chains(self._families(recipes, real), self.random)
+            chains = draw_chains(self._families(recipes, real), self.random, modality.tolist())
         return render(images, modality, chains, self.random)
 
     def _families(self, recipes: list[Recipe], real: list[bool]) -> list[int]:
@@ -313,13 +319,34 @@ class DataEngine:
             sides[1].append(pair[1])
         return sides[0] + sides[1]
 
-    def _finish(self, images: Tensor, valid: Tensor) -> Tensor:
-        """Empty areas are left empty or filled from the next image of the batch; then z-score over what is
-        shown."""
+    def _hidden(self, count: int) -> Tensor:
+        """(B, 1, V, V) True under clouds and other clutter: blobs of a random field, in a share of the
+        views."""
+        side, cells = self.config.view_px, 5
+        hidden = torch.zeros(count, 1, side, side, dtype=torch.bool, device=self.device)
+        chosen = (self.random.uniform(count) < self.config.clutter_share).nonzero()[:, 0]
+        if len(chosen):
+            field = torch.nn.functional.interpolate(
+                self.random.normal((len(chosen), 1, cells, cells)),
+                (side, side),
+                mode="bicubic",
+                align_corners=False,
+            )
+            hidden[chosen] = field > per_image(self.random.uniform(len(chosen), 0.9, 1.8))
+        return hidden
+
+    def _finish(self, images: Tensor, ground: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """The views normalised, and where they count as valid.
+
+        Where there is no ground a view is empty and invalid, as with a nodata mask; or it is filled from the
+        next image of the batch and valid, as where nobody knows of the nodata: then the network must find out
+            by itself.
+        Clutter is always filled.
+        """
         filled = per_image(self.random.uniform(len(images)) < self.config.fill_share)
-        shown = valid | filled
-        keep = valid.float()
-        return zscore(images * keep + images.roll(1, 0) * (1.0 - keep), shown)
+        valid = inside | filled
+        keep = ground.float()
+        return zscore(images * keep + images.roll(1, 0) * (1.0 - keep), valid), valid
 
 
 def _translation(offset: Tensor) -> Tensor:

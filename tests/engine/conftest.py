@@ -29,6 +29,12 @@ def tile(seed: int, modality: str = "optical", source: str = "here", size: int =
 
 
 @pytest.fixture(scope="session")
+def make_scene():
+    """The function (height, width, seed) -> (H, W) uint8."""
+    return scene
+
+
+@pytest.fixture(scope="session")
 def small_archive() -> Archive:
     """Three optical tiles, one infrared tile and one SAR-optical pair."""
     tiles = [tile(seed) for seed in range(3)] + [tile(3, "infrared", "thermal")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from georeg.engine.archive import Archive, Tile
 from georeg.engine.batch import TrainingBatch
 from georeg.engine.engine import DataEngine, EngineConfig
 from georeg.errors import UsageError
@@ -120,3 +121,31 @@ def test_real_pairs_carry_their_tolerance(small_archive):
 def test_views_larger_than_the_canvas_are_refused(small_archive):
     with pytest.raises(UsageError, match="raise source_px"):
         _engine(small_archive, config=EngineConfig(view_px=640))
+
+
+def test_ground_masks_travel_with_the_warp(make_scene):
+    """Where the tile's own mask says nodata no view is valid and no flow leads there."""
+    pixels = torch.from_numpy(make_scene(256, 256, 1))[None].clone()
+    pixels[:, :, :128] = 0
+    mask = torch.ones(256, 256, dtype=torch.bool)
+    mask[:, :128] = False
+    archive = Archive((Tile("a", "a", "optical", pixels, mask),))
+    config = EngineConfig(view_px=64, source_px=256, appearance=False, fill_share=0.0, clutter_share=0.0)
+    batch = _engine(archive, config=config).batch(24)
+    share = batch.valid0.float().mean((1, 2, 3))
+    assert share.min() < 0.7, "some views show the masked half"
+    views = torch.cat([batch.view0, batch.view1])
+    valid = torch.cat([batch.valid0, batch.valid1])
+    low = torch.where(valid, views, torch.inf).amin((1, 2, 3))
+    assert (low > -6).all(), "no black nodata pixel among the valid ones"
+    there = batch.flow01.nan_to_num(0).round().long()
+    seen = ~batch.flow01.isnan().any(-1)
+    place = (there[..., 1] * 64 + there[..., 0]).flatten(1)
+    assert batch.valid1.flatten(1).gather(1, place).view_as(seen)[seen].all()
+
+
+def test_clutter_and_unknown_fill_are_valid_but_unmatched(small_archive):
+    config = EngineConfig(view_px=64, source_px=256, fill_share=1.0, clutter_share=1.0)
+    batch = _engine(small_archive, config=config).batch(8)
+    assert batch.valid0.all()
+    assert batch.flow01.isnan().any(-1).flatten(1).any(1).all()

@@ -17,6 +17,7 @@ Render = Callable[[Tensor, Draw], Tensor]
 KEEPS = -2
 UNKNOWN = -1
 FAMILIES = ("plain", "tone", "mixing", "sar", "infrared", "structure")
+"""What a view's main look may be drawn from; the bank's further family "prepare" only goes before others."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Look:
     edge_shift_px: float = 1.0
 
 
-SAR, INFRARED, MAP, ELEVATION = (MODALITIES.index(name) for name in ("sar", "infrared", "map", "elevation"))
+OPTICAL, SAR, INFRARED, MAP, ELEVATION = range(len(MODALITIES))
 
 BANK: tuple[Look, ...] = (
     Look("gamma", "tone", tone.gamma, weight=1.5),
@@ -52,13 +53,16 @@ BANK: tuple[Look, ...] = (
     Look("posterise", "tone", tone.posterise, UNKNOWN),
     Look("local contrast", "tone", tone.local_contrast),
     Look("illumination", "tone", tone.illumination),
+    Look("patchwork", "tone", tone.patchwork, UNKNOWN),
+    Look("night", "tone", tone.night, OPTICAL, weight=0.8, last=True),
     Look("random network", "mixing", mixing.random_network, UNKNOWN, weight=2.0),
     Look("statistics swap", "mixing", mixing.statistics_swap, UNKNOWN),
     Look("fourier mix", "mixing", mixing.fourier_mix, UNKNOWN),
     Look("band mix", "mixing", mixing.band_mix, UNKNOWN),
     Look("sar-like", "sar", sar.sar_like, SAR, weight=2.5, last=True),
     Look("speckled", "sar", sar.speckled, SAR, weight=0.7, last=True),
-    Look("multilooked", "sar", sar.multilooked, SAR, weight=1.0, last=True),
+    Look("multilooked", "sar", sar.multilooked, SAR, weight=1.5, last=True),
+    Look("despeckled", "prepare", sar.despeckled, UNKNOWN),
     Look("thermal-like", "infrared", infrared.thermal_like, INFRARED, weight=2.0, last=True),
     Look("near infrared-like", "infrared", infrared.near_infrared_like, INFRARED),
     Look("gradient magnitude", "structure", structure.gradient_magnitude, UNKNOWN),
@@ -66,6 +70,7 @@ BANK: tuple[Look, ...] = (
     Look("hillshade", "structure", structure.hillshade, ELEVATION, weight=1.2),
     Look("smooth height", "structure", structure.smooth_height, ELEVATION, weight=0.6),
     Look("map-like", "structure", structure.map_like, MAP, weight=1.5),
+    Look("contours", "structure", structure.contours, MAP, weight=0.6, edge_shift_px=3.0),
     Look("ridges", "structure", structure.ridges, UNKNOWN),
     Look("region means", "structure", structure.region_means, UNKNOWN),
 )
@@ -76,19 +81,27 @@ def chain_lengths(count: int, draw: Draw) -> Tensor:
     return 1 + draw.categorical(torch.tensor([0.55, 0.3, 0.15]), count)
 
 
-def draw_chains(families: list[int], draw: Draw, bank: tuple[Look, ...] = BANK) -> list[list[int]]:
-    """Indices into the bank for each view: its family's look as the main one, tone or mixing before or after
-    it."""
+def draw_chains(
+    families: list[int], draw: Draw, modality: list[int] | None = None, bank: tuple[Look, ...] = BANK
+) -> list[list[int]]:
+    """Indices into the bank for each view: its family's look, tone or mixing before or after it.
+
+    A SAR scene (by `modality`, one index a view) is despeckled first where it is to look like another sensor.
+    """
     lengths = chain_lengths(len(families), draw).tolist()
     chains = []
-    for family, length in zip(families, lengths, strict=True):
+    for view, (family, length) in enumerate(zip(families, lengths, strict=True)):
         if FAMILIES[family] == "plain":
             chains.append([])
             continue
         main = _one_of(FAMILIES[family], draw, bank)
         extra = [_one_of("tone" if draw.chance(0.7) else "mixing", draw, bank) for _ in range(length - 1)]
+        extra = [index for index in extra if not bank[index].last]
         before = bank[main].last or draw.chance(0.5)
-        chains.append([*extra, main] if before else [main, *extra])
+        chain = [*extra, main] if before else [main, *extra]
+        if modality is not None and modality[view] == SAR and FAMILIES[family] != "sar" and draw.chance(0.7):
+            chain = [_one_of("prepare", draw, bank), *chain]
+        chains.append(chain)
     return chains
 
 

@@ -12,18 +12,21 @@ from georeg.engine.draw import Draw
 
 
 def thermal_like(images: Tensor, draw: Draw) -> Tensor:
-    """Temperature-like: a new tone for each material, blurred, coarse, striped and dark in the corners."""
+    """Temperature-like: a new tone for each material, soft, some of it coarse, striped, dark in the corners,
+    noisy."""
     tone = (cosine, monotone_curve, free_curve)[draw.index(3)]
-    blurred = gaussian(tone(gaussian(images, 0.7), draw), draw.number(0.4, 2.2))
-    coarse = detector(blurred, draw)
-    return to_unit(
-        coarse * vignette(images, draw) + stripes(images, draw) + 0.02 * draw.noise(tuple(images.shape))
-    )
+    result = gaussian(tone(gaussian(images, 0.5), draw), draw.number(0.2, 1.4))
+    if draw.chance(0.4):
+        result = detector(result, draw)
+    if draw.chance(0.3):
+        result = result + stripes(images, draw)
+    noise = per_image(draw.uniform(len(images), 0.0, 0.03)) * draw.noise(tuple(images.shape))
+    return to_unit(result * vignette(images, draw) + noise)
 
 
 def detector(images: Tensor, draw: Draw) -> Tensor:
-    """Down to 1/1.2 .. 1/3 and up again, bilinear both ways (antialiased), as of a coarser detector."""
-    factor = draw.number(1.2, 3.0)
+    """Down to 1/1.2 .. 1/2.5 and up again, bilinear both ways (antialiased), as of a coarser detector."""
+    factor = draw.number(1.2, 2.5)
     size = images.shape[-2:]
     small = tuple(max(8, round(side / factor)) for side in size)
     down = nnf.interpolate(images, small, mode="bilinear", align_corners=False, antialias=True)
@@ -31,9 +34,9 @@ def detector(images: Tensor, draw: Draw) -> Tensor:
 
 
 def stripes(images: Tensor, draw: Draw) -> Tensor:
-    """Row or column noise of a line detector, up to 4 % of the range."""
+    """Row or column noise of a line detector, up to 3 % of the range."""
     count, _, height, width = images.shape
-    strength = per_image(draw.uniform(count, 0.0, 0.04))
+    strength = per_image(draw.uniform(count, 0.0, 0.03))
     rows = draw.noise((count, 1, height, 1)) if draw.chance(0.5) else draw.noise((count, 1, 1, width))
     return strength * rows
 

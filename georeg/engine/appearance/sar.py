@@ -1,5 +1,11 @@
-"""Item 3: SAR-like looks. Reflectance by region, slopes towards the radar bright, gamma speckle, then log or
-root."""
+"""Item 3: SAR-like looks: brightness by land cover, roughness and slope towards the radar, under gamma
+speckle.
+
+What real pairs show, and what is imitated: regions keep their outline but get a brightness of their own;
+rough ground (trees, houses) is bright and heavy-tailed, smooth ground (roads, water) dark; speckle is
+correlated over a pixel or two. All is put together in decibel, where contributions add, with a signal of 3 to
+7 dB so that speckle never drowns it.
+"""
 
 from __future__ import annotations
 
@@ -11,93 +17,107 @@ from georeg.engine.appearance.filters import (
     enlarge,
     gaussian,
     gradients,
+    guided,
     halve,
+    local_deviation,
     look_up,
     per_image,
     to_unit,
 )
 from georeg.engine.draw import Draw
 
+DECIBEL = 0.2302585
 
-def sar_like(images: Tensor, draw: Draw) -> Tensor:
-    """A radar-like rendering of a scene seen by another sensor.
 
-    Linearise, draw a new reflectance for each grey class, brighten edges that face the look direction and
-    darken those that face away, multiply by correlated gamma speckle of 1 to 8 looks, take the log or a root,
-    saturate.
-    """
+def sar_like(images: Tensor, draw: Draw, grain: float = 1.0) -> Tensor:
+    """A radar-like rendering of a scene seen by another sensor; `grain` scales all its smoothing."""
     count = len(images)
-    smooth = gaussian(images, draw.number(0.5, 1.3))
-    reflectance = look_up(smooth, _reflectance_table(count, draw))
-    relief = gaussian(images, draw.number(0.7, 1.4))
-    slope = _towards_look(relief, draw)
-    facing = per_image(draw.uniform(count, 2.0, 12.0)) * slope
-    intensity = reflectance * facing.clamp(-2.5, 2.5).exp()
-    intensity = intensity + per_image(draw.uniform(count, 0.0, 60.0)) * slope.square() * _glint(images, draw)
-    return detected(intensity * speckle(images.shape, draw), draw)
+    cover = _standard(
+        look_up(gaussian(images, grain * draw.number(0.6, 2.2)), _reflectance_table(count, draw))
+    )
+    rough = _standard((local_deviation(images, grain * draw.number(1.0, 2.0)) + 0.01).log_())
+    slope = _standard(_towards_look(gaussian(images, grain * draw.number(0.8, 1.6)), draw)).clamp_(-3.0, 3.0)
+    weights = draw.uniform((count, 3)).square()
+    weights = weights / weights.square().sum(dim=1, keepdim=True).sqrt()
+    signal = cover * per_image(weights[:, 0])
+    signal.addcmul_(rough, per_image(weights[:, 1])).addcmul_(slope, per_image(0.8 * weights[:, 2]))
+    if draw.chance(0.5):
+        signal.add_(_scatterers(rough, draw))
+    power = (signal * per_image(draw.uniform(count, 3.0, 7.0) * DECIBEL)).clamp_max_(5.0).exp_()
+    return detected(power * speckle(images.shape, draw), draw)
+
+
+def _standard(images: Tensor) -> Tensor:
+    """Zero mean, unit deviation per image."""
+    centred = images - images.mean(dim=(-2, -1), keepdim=True)
+    return centred.div_(centred.square().mean(dim=(-2, -1), keepdim=True).sqrt_().add_(1e-4))
 
 
 def _reflectance_table(count: int, draw: Draw, knots: int = 48) -> Tensor:
-    """Reflectance (linear power) for each grey value: plateaus of 3 to 8 classes over about 12 dB, a slow
-    trend left in."""
+    """Brightness (dB, any scale) for each grey value: plateaus of 3 to 8 classes, a slow trend left in."""
     classes = draw.integers(count, 3, 9)
-    decibel = draw.uniform((count, 8), -8.0, 4.0)
+    level = draw.uniform((count, 8), -6.0, 6.0)
     grey = torch.linspace(0.0, 1.0, knots, device=draw.device).expand(count, -1)
     place = grey * (classes.view(-1, 1) - 1)
     low = place.long()
     share = ((place - low) * 3.0 - 1.0).clamp(0.0, 1.0)
-    plateau = decibel.gather(1, low) * (1 - share) + decibel.gather(1, (low + 1).clamp_max(7)) * share
-    trend = draw.uniform(count, -4.0, 12.0).view(-1, 1) * (grey - 0.5)
+    plateau = level.gather(1, low) * (1 - share) + level.gather(1, (low + 1).clamp_max(7)) * share
+    trend = draw.uniform(count, -6.0, 14.0).view(-1, 1) * (grey - 0.5)
     blend = draw.uniform(count, 0.2, 1.0).view(-1, 1)
-    return torch.pow(10.0, (blend * plateau + (1.3 - blend) * trend) / 10.0)
+    return blend * plateau + (1.3 - blend) * trend
 
 
 def _towards_look(relief: Tensor, draw: Draw) -> Tensor:
+    """The slope of the grey values along a random look direction: bright where it faces the radar, else
+    shadow."""
     angle = draw.uniform(len(relief), 0.0, 2 * torch.pi)
     right, down = gradients(relief)
-    return right * per_image(angle.cos()) + down * per_image(angle.sin())
+    return right.mul_(per_image(angle.cos())).addcmul_(down, per_image(angle.sin()))
 
 
-def _glint(images: Tensor, draw: Draw) -> Tensor:
-    """Few strong scatterers: a heavy-tailed gain that only some edge pixels get."""
-    chance = draw.uniform_field(tuple(images.shape)).square_()
-    return chance.square_().mul_(4.0)
+def _scatterers(rough: Tensor, draw: Draw) -> Tensor:
+    """Few strong points, most of them on rough ground, each smeared over about a pixel (deviations to be
+    added)."""
+    chance = draw.uniform_field(tuple(rough.shape)).square_().square_()
+    points = (chance * (1.0 + rough.clamp(-1.0, 2.0))).square_()
+    return gaussian(points, 0.6).mul_(draw.number(0.3, 0.9))
 
 
 def speckle(shape: tuple[int, ...] | torch.Size, draw: Draw) -> Tensor:
-    """Unit-mean gamma noise of 1 to 8 looks per image: the mean power of so many complex normal fields,
-    correlated.
+    """Gamma noise of 1 to 8 looks: the mean power of so many complex normal fields, correlated over 0.5 to
+    1.2 px.
 
-    Pixels of real products are oversampled or multilooked: the fields are blurred by up to a pixel before
-    detection.
+    Up to four looks are summed; more are a power of that sum, which narrows it alike. Mean near 1.
     """
     count, _, height, width = shape
-    looks = min(8, int(2 ** draw.number(0.0, 3.3)))
-    fields = draw.noise((count, 2 * min(looks, 4), height, width))
-    sigma = draw.number(0.0, 0.9)
-    fields = gaussian(fields, sigma) if sigma > 0.3 else fields
-    power = fields.square()
-    power = power.mean(dim=1, keepdim=True) / power.mean(dim=(1, 2, 3), keepdim=True)
-    extra = per_image(draw.uniform(count, 0.35, 1.0)) if looks <= 4 else 0.5
-    return power.pow(extra)
+    looks = draw.index(4) + 1
+    fields = gaussian(draw.noise((count, 2 * looks, height, width)), draw.number(0.5, 1.2))
+    power = fields.square_().mean(dim=1, keepdim=True)
+    power = power / power.mean(dim=(-2, -1), keepdim=True)
+    return power.add_(1e-3).pow_(per_image(draw.uniform(count, 0.6, 1.0)))
 
 
-def detected(intensity: Tensor, draw: Draw) -> Tensor:
-    """Power as people store it: dB, amplitude or fourth root, then percentile-like saturation."""
-    count = len(intensity)
-    log = (intensity.clamp_min(0.0) + 1e-3).log()
-    power = per_image(draw.uniform(count, 0.2, 0.5))
-    root = intensity.clamp_min(0.0).pow(power)
-    in_db = (draw.uniform(count) < 0.5).view(-1, 1, 1, 1)
-    return to_unit(choose(in_db, log, root / root.mean(dim=(-2, -1), keepdim=True)), draw.number(1.6, 2.8))
+def detected(power: Tensor, draw: Draw) -> Tensor:
+    """Power as people store it: dB or a root (amplitude, fourth root), then saturation."""
+    count = len(power)
+    logarithm = (power + 1e-3).log()
+    root = power.clamp_min(0.0).pow(per_image(draw.uniform(count, 0.25, 0.5)))
+    in_decibel = per_image(draw.uniform(count) < 0.5)
+    return choose(in_decibel, to_unit(logarithm, draw.number(1.8, 2.8)), to_unit(root, draw.number(1.4, 2.4)))
 
 
 def speckled(images: Tensor, draw: Draw) -> Tensor:
     """Speckle alone over the image's own tones, as where land cover and radar brightness happen to agree."""
-    power = images.clamp_min(0.02).pow(per_image(draw.uniform(len(images), 0.8, 2.2)))
+    power = images.clamp_min(0.02).pow(per_image(draw.uniform(len(images), 1.0, 3.0)))
     return detected(power * speckle(images.shape, draw), draw)
 
 
 def multilooked(images: Tensor, draw: Draw) -> Tensor:
-    """A SAR-like look at half the resolution: speckle averaged away, edges soft."""
-    return enlarge(sar_like(halve(images), draw), 2, images.shape[-2:])
+    """A SAR-like look at half the resolution, as of 10 to 20 m products shown at a finer pixel."""
+    return enlarge(sar_like(halve(images), draw, 0.6), 2, images.shape[-2:])
+
+
+def despeckled(images: Tensor, draw: Draw) -> Tensor:
+    """A SAR image with its speckle smoothed away: what other looks of SAR scenes start from."""
+    smooth = gaussian(images, draw.number(1.0, 1.8))
+    return guided(smooth, smooth, 2.5, draw.number(2e-3, 2e-2))

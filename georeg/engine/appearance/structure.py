@@ -58,32 +58,58 @@ def smooth_height(images: Tensor, draw: Draw) -> Tensor:
 
 
 def map_like(images: Tensor, draw: Draw) -> Tensor:
-    """A drawn map: few flat fills with shuffled tones, their outlines drawn dark or bright, lines from strong
-    edges."""
+    """A drawn map: few flat fills with shuffled tones, roads drawn over them, outlines dark or bright."""
     count = len(images)
-    smooth = gaussian(images, draw.number(1.2, 2.8))
-    levels = draw.integers(count, 3, 7)
+    smooth = _edge_stopping(gaussian(images, draw.number(1.0, 2.2)), 0.08)
+    levels = draw.integers(count, 2, 6)
     step = (smooth * per_image(levels)).floor().clamp_min(0)
     step = torch.minimum(step, per_image(levels) - 1).long()
-    tones = draw.uniform((count, 8)).pow(0.5)
-    flat = tones.gather(1, step.view(count, -1)).view_as(images)
-    flat = gaussian(flat, 0.5)
+    tones = 1.0 - per_image(draw.uniform(count, 0.1, 1.0)).view(-1, 1) * draw.uniform((count, 8)).square()
+    flat = gaussian(tones.gather(1, step.view(count, -1)).view_as(images), 0.5)
     right, down = gradients(flat)
-    outline = ((right.square() + down.square()).sqrt() * 4.0).clamp(0.0, 1.0)
-    ink = per_image(torch.where(draw.uniform(count) < 0.7, 0.0, 1.0))
-    strength = per_image(draw.uniform(count, 0.0, 1.0))
-    return flat + strength * outline * (ink - flat)
+    outline = right.square_().add_(down.square_()).sqrt_().mul_(8.0).clamp_(0.0, 1.0)
+    result = torch.lerp(flat, _ink(count, draw, 0.7), outline * per_image(draw.uniform(count, 0.0, 1.0)))
+    roads = _strokes(images, draw).mul_(per_image(draw.uniform(count) < 0.7))
+    return torch.lerp(result, _ink(count, draw, 0.35), roads)
+
+
+def _ink(count: int, draw: Draw, dark_share: float) -> Tensor:
+    """(B, 1, 1, 1) black or white."""
+    return per_image((draw.uniform(count) >= dark_share).float())
+
+
+def _strokes(images: Tensor, draw: Draw) -> Tensor:
+    """0..1 where a thin line runs that is brighter (or, for some images, darker) than both its sides.
+
+    The anisotropic part of the Hessian answers to lines and not to round spots; its trace tells bright from
+    dark.
+    """
+    right, down = gradients(gaussian(images, draw.number(0.8, 2.0)))
+    (xx, xy), (_, yy) = gradients(right), gradients(down)
+    sign = per_image(1.0 - 2.0 * (draw.uniform(len(images)) < 0.4).float())
+    line = (0.25 * (xx - yy).square() + xy.square()).sqrt_() * (sign * (xx + yy) < 0)
+    strength = line.mean(dim=(-2, -1), keepdim=True) + 1e-4
+    return line.div_(strength).sub_(draw.number(1.0, 2.5)).clamp_(0.0, 1.0)
+
+
+def contours(images: Tensor, draw: Draw) -> Tensor:
+    """A contour map: lines of about one pixel at equal steps of the smoothed grey values, over a flat or
+    shaded ground."""
+    count = len(images)
+    steps = per_image(draw.uniform(count, 4.0, 12.0))
+    height = gaussian(images, draw.number(2.0, 5.0)) * steps
+    right, down = gradients(height)
+    slope = right.square().add_(down.square()).sqrt_()
+    distance = (height - height.round()).abs_() / slope.clamp_min(0.02)
+    line = (per_image(draw.uniform(count, 0.9, 1.6)) - distance).clamp_(0.0, 1.0)
+    shade = 0.5 + per_image(draw.uniform(count, -1.5, 1.5)) * (right + down)
+    ground = torch.lerp(shade, images, per_image(draw.uniform(count, 0.0, 0.6)))
+    return torch.lerp(ground.clamp_(0.0, 1.0), _ink(count, draw, 0.6), line)
 
 
 def ridges(images: Tensor, draw: Draw) -> Tensor:
     """Thin bright or dark lines (roads, rivers, hedges) drawn as strokes on an even ground."""
-    sigma = draw.number(0.8, 1.8)
-    line = gaussian(images, sigma) - gaussian(images, 2.0 * sigma)
-    sign = per_image(torch.where(draw.uniform(len(images)) < 0.5, -1.0, 1.0))
-    stroke = (
-        sign * line / (line.abs().mean(dim=(-2, -1), keepdim=True) + 1e-5) - draw.number(0.5, 1.5)
-    ).clamp(0, 3)
-    return _maybe_inverted(stroke / 3.0, draw)
+    return _maybe_inverted(_strokes(images, draw), draw)
 
 
 def region_means(images: Tensor, draw: Draw) -> Tensor:

@@ -93,3 +93,31 @@ def illumination(images: Tensor, draw: Draw) -> Tensor:
     )
     gain = (0.5 * field[:, :1]).exp()
     return images * gain + 0.15 * field[:, 1:]
+
+
+def patchwork(images: Tensor, draw: Draw) -> Tensor:
+    """Two free curves, one taking over from the other across slow random fields: tone that depends on the
+    place.
+
+    Season, moisture and material change grey values differently from place to place.
+    """
+    count, _, height, width = images.shape
+    cells = draw.index(3) + 3
+    field = torch.nn.functional.interpolate(
+        draw.normal((count, 1, cells, cells)), (height, width), mode="bicubic", align_corners=False
+    )
+    return torch.lerp(free_curve(images, draw), free_curve(images, draw), torch.sigmoid(3.0 * field))
+
+
+def night(images: Tensor, draw: Draw) -> Tensor:
+    """A night picture: nearly black, lamps where there is bright or busy ground, their bloom, sensor
+    noise."""
+    count = len(images)
+    dark = images.pow(per_image(draw.uniform(count, 1.0, 3.0))) * per_image(draw.log_uniform(count, 0.1, 0.8))
+    busy = (images - gaussian(images, draw.number(2.0, 5.0))).clamp_min_(0.0)
+    busy = busy / (busy.mean(dim=(-2, -1), keepdim=True) + 1e-4)
+    chance = draw.uniform_field(tuple(images.shape))
+    lamps = busy * chance.pow_(draw.number(2.0, 12.0))
+    glow = gaussian(lamps, 0.7) + gaussian(lamps, draw.number(2.0, 4.0)) * draw.number(0.5, 2.0)
+    noise = per_image(draw.uniform(count, 0.0, 0.05)) * draw.noise(tuple(images.shape))
+    return to_unit(dark + per_image(draw.log_uniform(count, 0.1, 0.8)) * glow + noise, draw.number(1.5, 3.0))
