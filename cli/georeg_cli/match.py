@@ -22,7 +22,7 @@ from georeg_cli.summary import summary_lines
 @click.option(
     "--points",
     metavar="FILE",
-    help="Store the tie points: .gpkg, .geojson, .csv, .points (QGIS) or .gcp.csv.",
+    help="Store the tie points: .gpkg, .geojson, .csv, _gcp.csv (GDAL) or .points (QGIS).",
 )
 @click.option(
     "--report", metavar="FILE.html", help="Store a page with pictures and plain words; needs no network."

@@ -105,9 +105,18 @@ match_options = combined(
     click.option("--reference-mask", metavar="FILE", help="The same for REFERENCE."),
 )  # fmt: skip
 
+threads_option = click.option(
+    "-j",
+    "--num-threads",
+    type=Threads(),
+    default="ALL_CPUS",
+    show_default=True,
+    metavar="N|ALL_CPUS",
+    help="CPU threads.",
+)
+
 run_options = combined(
-    click.option("-j", "--num-threads", type=Threads(), default="ALL_CPUS", show_default=True, metavar="N|ALL_CPUS",
-                 help="CPU threads."),
+    threads_option,
     click.option("--memory", "memory_bytes", type=Memory(), default="2G", show_default=True, metavar="SIZE",
                  help="Memory for windows and batches."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",

@@ -23,6 +23,7 @@ from georeg_cli.console import progress_option, reporting, verbosity_options
 @options.output_options
 @options.overwrite_option
 @click.option("--keep-failed", is_flag=True, help="Use the registration even if its verdict is fail.")
+@options.threads_option
 @options.json_option
 @progress_option
 @verbosity_options

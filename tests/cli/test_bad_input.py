@@ -127,7 +127,7 @@ class TestInputs:
 
     def test_a_device_that_is_not_there(self, small_pair):
         done = match(small_pair.moving, small_pair.reference, "--device", "cuda:7")
-        refused(done, 5, "cuda:7")
+        refused(done, 2, "cuda:7")
 
 
 class TestOutputs:

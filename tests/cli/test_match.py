@@ -1,0 +1,171 @@
+"""`georeg match` and `georeg warp` end to end on a simulated pair; what was written is opened and checked."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+
+import jsonschema
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+from affine import Affine
+from click.testing import CliRunner
+from georeg_cli.main import cli
+
+from georeg.registration.stored import read_registration
+
+SCHEMA = json.loads(resources.files("georeg").joinpath("registration.schema.json").read_text())
+GOOD_PX = 1.5
+
+
+def run(*arguments, **more):
+    return CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False, **more)
+
+
+@pytest.fixture(scope="module")
+def matched(small_pair, tmp_path_factory):
+    """One run with every output: (result, folder)."""
+    folder = tmp_path_factory.mktemp("matched")
+    done = run("match", small_pair.moving, small_pair.reference, folder / "out.tif", "--registration",
+               folder / "r.json", "--points", folder / "ties.gpkg", "--report", folder / "report.html")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    return done, folder
+
+
+def test_it_finds_the_truth_and_says_so(matched, small_pair):
+    done, folder = matched
+    assert small_pair.error_px(read_registration(folder / "r.json").transform) < GOOD_PX
+    words = [line.split()[0] for line in done.stdout.splitlines()]
+    assert words[:4] == ["verdict", "transform", "accuracy", "support"]
+    assert words[-4:] == ["wrote"] * 4
+    assert sorted(os.listdir(folder)) == ["out.tif", "r.json", "report.html", "ties.gpkg"]
+
+
+def test_registration_json_fits_the_schema_and_the_truth(matched, small_pair):
+    content = json.loads((matched[1] / "r.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    assert content["quality"]["verdict"] in ("pass", "warn")
+    assert content["moving"]["path"] == small_pair.moving
+    assert content["moving"]["modality"] == "sar"
+    assert content["reference"]["modality"] == "optical"
+    homogeneous = np.column_stack([small_pair.moving_xy, np.ones(len(small_pair.moving_xy))])
+    mapped = homogeneous @ np.array(content["transform"]["matrix"]).T
+    off = np.linalg.norm(mapped[:, :2] / mapped[:, 2:] - small_pair.reference_xy, axis=1)
+    assert off.mean() < GOOD_PX
+
+
+def test_the_raster_lies_on_the_reference(matched, small_pair):
+    with rasterio.open(matched[1] / "out.tif") as out, rasterio.open(small_pair.reference) as reference:
+        assert out.driver == "GTiff"
+        assert out.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert out.crs == reference.crs
+        assert (out.transform.a, out.transform.e) == (reference.transform.a, reference.transform.e)
+        offset = ~reference.transform @ (out.transform.c, out.transform.f)
+        assert np.allclose(offset, np.round(offset), atol=1e-6), "on the reference's pixel grid"
+        with rasterio.open(small_pair.moving) as moving:
+            assert (out.dtypes, out.nodata) == (moving.dtypes, moving.nodata)
+            assert out.descriptions == moving.descriptions
+        assert (out.read(1) > 0).mean() > 0.7
+
+
+def test_the_tie_points_lie_on_the_reference(matched):
+    table = pyogrio.read_info(matched[1] / "ties.gpkg")
+    assert table["features"] >= 10
+
+
+def test_the_report_needs_no_network(matched):
+    page = (matched[1] / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_json_goes_to_standard_output_alone(small_pair):
+    command = [sys.executable, "-m", "georeg_cli", "match", small_pair.moving, small_pair.reference]
+    done = subprocess.run(
+        [*command, "--json", "--progress", "json"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    jsonschema.validate(json.loads(done.stdout), SCHEMA)
+    progress = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(set(line) == {"stage", "done", "total", "message"} for line in progress)
+    assert "tiles" in {line["stage"] for line in progress}
+
+
+class TestWarp:
+    def warp(self, matched, moving, output, *more, registration=None, **keywords):
+        done = run(
+            "warp", moving, output, "--registration", registration or matched[1] / "r.json", *more, **keywords
+        )
+        assert done.exit_code == 0, done.stderr
+        return done
+
+    def test_the_same_pixels_as_match(self, matched, small_pair, tmp_path):
+        done = self.warp(matched, small_pair.moving, tmp_path / "again.tif")
+        assert done.stdout == f"wrote {tmp_path / 'again.tif'}\n"
+        with rasterio.open(tmp_path / "again.tif") as again, rasterio.open(matched[1] / "out.tif") as out:
+            assert again.transform == out.transform
+            assert np.array_equal(again.read(), out.read())
+
+    def test_an_image_of_its_own_coordinates_lands_where_the_truth_says(self, matched, small_pair, tmp_path):
+        with rasterio.open(small_pair.moving) as moving:
+            profile = moving.profile | {"count": 2, "dtype": "float32", "nodata": -1, "predictor": 3}
+            y, x = np.indices(moving.shape) + 0.5
+            with rasterio.open(tmp_path / "xy.tif", "w", **profile) as sink:
+                sink.write(np.stack([x, y]).astype(np.float32))
+        self.warp(matched, tmp_path / "xy.tif", tmp_path / "out.tif", "-f", "GTiff")
+        inner = slice(20, 61)
+        with rasterio.open(tmp_path / "out.tif") as out, rasterio.open(small_pair.reference) as reference:
+            shift = np.array(~reference.transform @ (out.transform.c, out.transform.f))
+            cols, rows = np.floor(small_pair.reference_xy[inner] - shift).astype(int).T
+            inside = (cols >= 0) & (rows >= 0) & (cols < out.width) & (rows < out.height)
+            found = out.read()[:, rows[inside], cols[inside]].T
+        seen = found[:, 0] >= 0
+        off = found[seen] - small_pair.moving_xy[inner][inside][seen]
+        assert seen.sum() > 15
+        assert np.linalg.norm(off, axis=1).max() < 3
+
+    def test_a_coarser_mask_on_the_same_ground(self, matched, small_pair, tmp_path):
+        with rasterio.open(small_pair.moving) as moving, rasterio.open(
+            tmp_path / "mask.tif", "w", driver="GTiff", width=moving.width // 4, height=moving.height // 4, count=1,
+            dtype="uint8", crs=moving.crs, transform=moving.transform @ Affine.scale(4),
+        ) as sink:  # fmt: skip
+            sink.write(np.full(sink.shape, 9, np.uint8), 1)
+        self.warp(matched, tmp_path / "mask.tif", tmp_path / "out.tif", "-r", "nearest")
+        with rasterio.open(tmp_path / "out.tif") as out, rasterio.open(matched[1] / "out.tif") as first:
+            assert out.crs == first.crs
+            assert np.abs(np.subtract(out.bounds, first.bounds)).max() < 25
+
+    def test_the_registration_from_standard_input(self, matched, small_pair, tmp_path):
+        text = (matched[1] / "r.json").read_text()
+        self.warp(matched, small_pair.moving, tmp_path / "out.tif", registration="-", input=text)
+        assert (tmp_path / "out.tif").exists()
+
+    def test_a_failed_registration_is_not_used_unless_told(self, matched, small_pair, tmp_path):
+        content = json.loads((matched[1] / "r.json").read_text())
+        content["quality"] |= {"verdict": "fail", "reasons": ["too few matches"]}
+        (tmp_path / "r.json").write_text(json.dumps(content))
+        done = run("warp", small_pair.moving, tmp_path / "out.tif", "--registration", tmp_path / "r.json")
+        assert (done.exit_code, "too few matches" in done.stderr) == (3, True)
+        assert not (tmp_path / "out.tif").exists()
+        self.warp(
+            matched,
+            small_pair.moving,
+            tmp_path / "out.tif",
+            "--keep-failed",
+            registration=tmp_path / "r.json",
+        )
+
+    def test_a_file_that_is_no_registration(self, small_pair, tmp_path):
+        (tmp_path / "r.json").write_text("{}")
+        done = run("warp", small_pair.moving, tmp_path / "out.tif", "--registration", tmp_path / "r.json")
+        assert (done.exit_code, "holds no registration" in done.stderr) == (4, True)
+
+
+def test_the_committed_pair(sample_pair, tmp_path):
+    """What `make demo` runs: 37 m, 22 m and 0.8 degrees off, other CRS, other sensor."""
+    done = run("match", sample_pair.moving, sample_pair.reference, "--registration", tmp_path / "r.json")
+    assert done.exit_code == 0, done.stderr
+    assert sample_pair.error_px(read_registration(tmp_path / "r.json").transform) < 1
