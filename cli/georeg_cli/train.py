@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,6 +39,7 @@ EXIT_INTERRUPTED = 130
 @click.option(
     "--max-minutes", type=click.FloatRange(0, min_open=True), metavar="M", help="Stop it after M minutes."
 )
+@click.option("--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder.")
 @click.option("--preview", "sheet", metavar="FILE.png", help="Only draw a contact sheet of training pairs.")
 @click.option(
     "--device",
@@ -61,8 +64,8 @@ EXIT_INTERRUPTED = 130
 @json_option
 @progress_option
 @verbosity_options
-def train(archive: tuple[str, ...], run: str | None, sheet: str | None, as_json: bool, progress: str,
-          **values: Any) -> int:  # fmt: skip
+def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, sheet: str | None, as_json: bool,
+          progress: str, **values: Any) -> int:  # fmt: skip
     """Train the matcher on ARCHIVE: unlabelled rasters in a folder, tar shards, or text lists of paths.
 
     Pairs are made as they are needed: random warps known exactly, and changes of appearance that imitate other
@@ -85,7 +88,7 @@ def train(archive: tuple[str, ...], run: str | None, sheet: str | None, as_json:
     if run is None:
         raise UsageError("give the folder of the run with -o RUN (or a picture with --preview FILE.png)")
     with reporting(progress) as show:
-        return run_training(archive, run, options, show, as_json)
+        return run_training(archive, run, options, benchmark, show, as_json)
 
 
 def draw_sheet(archive: tuple[str, ...], sheet: str, options: Any, as_json: bool) -> int:
@@ -106,7 +109,8 @@ def run_training(
 ) -> int:
     from georeg.training import train as run_train
 
-    outcome = run_train(list(archive), run, options, report=show, note=tell)
+    external = None if benchmark is None else partial(benchmark_figures, benchmark)
+    outcome = run_train(list(archive), run, options, report=show, note=tell, external=external)
     if as_json:
         click.echo(json.dumps({"run": run, **asdict(outcome)}))
     else:
@@ -114,6 +118,17 @@ def run_training(
         if outcome.reason != "finished":
             tell(f"go on with: georeg train {' '.join(archive)} -o {run} --resume")
     return EXIT_INTERRUPTED if outcome.reason == "interrupted" else 0
+
+
+def benchmark_figures(folder: str, weights: Path) -> dict[str, float]:
+    """SR and AUC of `georeg match --matcher network` with these weights on a benchmark folder."""
+    from georeg.evaluation import evaluate, read_benchmark, summarise
+    from georeg.registration.options import MatchOptions
+    from georeg_cli.evaluate import estimator
+
+    estimate = estimator(MatchOptions(matcher="network", weights=str(weights)))
+    overall = summarise(evaluate(read_benchmark(folder), estimate))
+    return {name: value for name, value in overall.items() if name.startswith(("SR@", "AUC@"))}
 
 
 def tell(text: str) -> None:

@@ -31,9 +31,9 @@ class CoarseSimilarity(nn.Module):
 def similarity(descriptor0: Tensor, descriptor1: Tensor, valid0: Tensor, valid1: Tensor) -> Tensor:
     """(B, N, M) float32 scores of all pairs of cells; invalid cells (B, N), (B, M) are shut out of both softmaxes."""
     scores = (descriptor0 @ descriptor1.transpose(1, 2)).float()
-    shut = torch.zeros_like(valid1, dtype=scores.dtype).masked_fill(~valid1, EXCLUDED)[:, None]
-    shut = shut + torch.zeros_like(valid0, dtype=scores.dtype).masked_fill(~valid0, EXCLUDED)[:, :, None]
-    return scores + shut
+    scores += EXCLUDED * (~valid1).to(scores.dtype)[:, None]
+    scores += EXCLUDED * (~valid0).to(scores.dtype)[:, :, None]
+    return scores
 
 
 @dataclass(frozen=True)

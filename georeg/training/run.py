@@ -11,13 +11,12 @@ import torch
 from georeg.engine.archive import Archive, read_archive
 from georeg.engine.preview import write_preview
 from georeg.errors import InputError, UsageError
-from georeg.network import MatchingNetwork
 from georeg.training.config import TrainingConfig, default_training
 from georeg.training.processes import join_processes
 from georeg.training.source import engine_config
 from georeg.training.trainer import Limits, Outcome, Report, Trainer
 
-Benchmark = Callable[[MatchingNetwork], dict[str, float]]
+Benchmark = Callable[[Path], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def train(
         options: the rest.
         report: progress callback ("train", done, total, text).
         note: called with lines for people, such as what the archive holds.
-        external: further validation of the averaged network.
+        external: further validation, called with the file of the averaged weights.
 
     Raises:
         UsageError, InputError, ResourceError: with the cause and what to do.

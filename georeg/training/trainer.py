@@ -76,7 +76,7 @@ class Trainer:
         config: what to do.
         processes: this process and the others.
         report: called with ("train", steps done, steps in all, a line of text).
-        external: further validation, called with the averaged network; gives figures for the log.
+        external: further validation, called with the file of the averaged weights; gives figures for the log.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Trainer:
         config: TrainingConfig,
         processes: Processes,
         report: Report | None = None,
-        external: Callable[[MatchingNetwork], dict[str, float]] | None = None,
+        external: Callable[[Path], dict[str, float]] | None = None,
     ) -> None:
         if not config.stages:
             raise UsageError("the training config has no stage: give at least one")
@@ -119,6 +119,10 @@ class Trainer:
     @property
     def checkpoint_path(self) -> Path:
         return self.run / "checkpoint.pt"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.run / "weights.safetensors"
 
     def begin(self, init: str | Path | None = None) -> None:
         """Prepare the folder of a new run, from weights where some are given.
@@ -181,9 +185,13 @@ class Trainer:
             "processes": everyone,
         }
         save_checkpoint(self.checkpoint_path, content)
-        notes = {"steps": str(self.step), "pairs": str(self.pairs_seen()), "seed": str(self.config.seed)}
-        save_weights(self.run / "weights.safetensors", self.average.state, self.network.config, notes)
+        self.save_averaged()
         plot(self.journal, self.run / "curves.png")
+
+    def save_averaged(self) -> None:
+        """Write the averaged weights alone."""
+        notes = {"steps": str(self.step), "pairs": str(self.pairs_seen()), "seed": str(self.config.seed)}
+        save_weights(self.weights_path, self.average.state, self.network.config, notes)
 
     def pairs_seen(self) -> int:
         """Pairs trained on so far in this run, over all processes."""
@@ -265,7 +273,8 @@ class Trainer:
         network = self.validator.prepare(self.average.state, self.device)
         self.last_validation = self.validator.score(network)
         if self.external is not None:
-            self.last_validation |= self.external(network)
+            self.save_averaged()
+            self.last_validation |= self.external(self.weights_path)
         recipes: dict[str, Any] = self.engine.sampler.table()
         self.journal.write(
             "validation", step=self.step, stage=self.stage.name, **self.last_validation, recipes=recipes
