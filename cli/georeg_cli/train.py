@@ -39,7 +39,9 @@ EXIT_INTERRUPTED = 130
 @click.option(
     "--max-minutes", type=click.FloatRange(0, min_open=True), metavar="M", help="Stop it after M minutes."
 )
-@click.option("--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder.")
+@click.option(
+    "--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder."
+)
 @click.option("--preview", "sheet", metavar="FILE.png", help="Only draw a contact sheet of training pairs.")
 @click.option(
     "--device",
@@ -104,6 +106,7 @@ def run_training(
     archive: tuple[str, ...],
     run: str,
     options: Any,
+    benchmark: str | None,
     show: Callable[[str, int, int, str], None],
     as_json: bool,
 ) -> int:
