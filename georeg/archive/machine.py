@@ -47,9 +47,9 @@ def gpu_count(device: str) -> int:
     """GPUs that `device` ("auto", "cpu", "cuda", "cuda:N") can mean on this machine."""
     if device == "cpu":
         return 0
-    import torch
+    from georeg.network.devices import devices
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = sum(item["device"] != "cpu" for item in devices())
     return min(count, 1) if ":" in device else count
 
 
