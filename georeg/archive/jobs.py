@@ -57,8 +57,10 @@ class Job:
 
     def path(self, what: str) -> str | None:
         """Where one of OUTPUTS goes; None where it is not wanted."""
-        if what not in self.wanted:
-            return None
+        return self.paths().get(what)
+
+    def paths(self) -> dict[str, str]:
+        """What -> where it goes, for all that is wanted."""
         raster = ".vrt" if self.output.mode == "vrt" else SUFFIXES.get(self.output.driver, ".tif")
         names = {
             "raster": self.name + raster,
@@ -67,7 +69,7 @@ class Job:
             "report": "report.html",
             "stac": "item.json",
         }
-        return str(Path(self.folder) / names[what])
+        return {what: str(Path(self.folder) / names[what]) for what in self.wanted}
 
 
 def plan_jobs(

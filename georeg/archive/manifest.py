@@ -15,6 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from georeg.archive.shards import Shard
+from georeg.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 SCHEMA = "georeg.manifest/1"
 FINAL_CODES = (0, 2, 3, 4)
@@ -103,7 +109,20 @@ class Manifest:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = open(self.path, "ab")  # noqa: SIM115 (closed by close)
+        self._lock()
         self._mend()
+
+    def _lock(self) -> None:
+        """Keep a second batch away, where the system has locks; the system unlocks whatever way this one ends."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise UsageError(
+                f"Another georeg batch is at work in {self.path.parent}: wait for it, or take another folder."
+            ) from error
 
     def _mend(self) -> None:
         """Start on a new line where the last writer was cut short."""
