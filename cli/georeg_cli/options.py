@@ -115,13 +115,26 @@ threads_option = click.option(
     help="CPU threads.",
 )
 
-run_options = combined(
-    threads_option,
-    click.option("--memory", "memory_bytes", type=Memory(), default="2G", show_default=True, metavar="SIZE",
-                 help="Memory for windows and batches."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
-                 help="Seed of every random draw; the same seed gives the same result."),
-)  # fmt: skip
+memory_option = click.option(
+    "--memory",
+    "memory_bytes",
+    type=Memory(),
+    default="2G",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory for windows and batches.",
+)
+
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of every random draw; the same seed gives the same result.",
+)
+
+run_options = combined(threads_option, memory_option, seed_option)
 
 output_options = combined(
     click.option("--output-mode", "mode", type=click.Choice(OUTPUT_MODES), default="resample", show_default=True,

@@ -143,6 +143,13 @@ def run_batch(
     return BatchResult(records, len(settled), len(mine) - len(records))
 
 
+def planned(batch: Batch) -> list[tuple[Job, bool]]:
+    """The shard's jobs, and whether each is settled by an earlier run already; writes nothing."""
+    jobs = plan_jobs(batch.pairs, batch.folder, batch.match, batch.output, batch.wanted, batch.weights)
+    known = latest(read_records(manifests(batch.folder))) if batch.resume else {}
+    return [(job, is_settled(known.get(job.name), job.key, batch.folder)) for job in batch.shard.of(jobs)]
+
+
 def prepare_folder(batch: Batch) -> dict[str, Record]:
     """Make the folder; what is known of an earlier run when the batch resumes, else nothing.
 

@@ -65,16 +65,7 @@ def run_unit(unit: Unit) -> Record:
     blank = Record(job.name, job.key, job.moving, job.reference, 0, attempt=unit.attempt, options=job.details)
     try:
         record = _delivered(unit, blank)
-    except (
-        GeoregError,
-        MemoryError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-    ) as error:
+    except Exception as error:  # whatever one pair does, the others go on
         record = _failed(blank, job, error)
     return replace(
         record,

@@ -1,0 +1,77 @@
+"""`georeg batch` as a shell sees it; the pairs fail at once, for their files are not there."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+from georeg_cli.main import cli
+
+
+def run(*arguments, stdin=""):
+    return CliRunner().invoke(cli, ["batch", *map(str, arguments)], input=stdin)
+
+
+@pytest.fixture
+def missing(tmp_path):
+    """A list of two pairs whose images are missing."""
+    table = tmp_path / "pairs.csv"
+    table.write_text("moving,reference\na.tif,r.tif\nb.tif,r.tif\n")
+    return table
+
+
+def test_failures_are_told_counted_and_exit_6(missing, tmp_path):
+    result = run(
+        missing, "-o", tmp_path / "out", "-j", 1, "--matcher", "structural", "--json", "--progress", "json"
+    )
+    assert result.exit_code == 6
+    found = json.loads(result.stdout)
+    assert found["counts"] == {"pass": 0, "warn": 0, "fail": 0, "error": 2}
+    assert [failure["exit_code"] for failure in found["failed"]] == [4, 4]
+    lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    assert [(line["stage"], line["done"], line["total"]) for line in lines] == [
+        ("pairs", n, 2) for n in range(3)
+    ]
+    assert lines[1]["message"] == "a: error 4"
+    assert "2 of 2 pairs failed" in result.stderr
+    with open(tmp_path / "out" / "summary.csv", newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["error", "error"]
+
+
+def test_dry_run_lists_and_writes_nothing(missing, tmp_path):
+    result = run(missing, "-o", tmp_path / "out", "--dry-run", "--shard", "2/2")
+    assert result.exit_code == 0
+    assert result.stdout.split() == ["to", "do", "b", str(tmp_path / "b.tif"), str(tmp_path / "r.tif")]
+    assert not (tmp_path / "out").exists()
+
+
+def test_standard_input_and_shards_of_an_array_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    paths = "".join(f"s{number}.tif\n" for number in range(7))
+    result = run("-", "--reference", "r.tif", "-o", tmp_path, "--shard", "/3", "--dry-run", stdin=paths)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[2] for line in result.stdout.splitlines()] == ["s2", "s5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Give either a list"),
+        (("pairs.csv", "--moving", "*.tif"), "Give either a list"),
+        (("--moving", "*.tif"), "--moving needs --reference"),
+        (("none.csv",), "cannot be read"),
+        (("pairs.csv", "--write", "raster,film"), "is not a list of raster"),
+        (("pairs.csv", "--shard", "4/3"), "There is no shard 4 of 3"),
+    ],
+)
+def test_wrong_use_is_explained(arguments, message, missing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, "-o", tmp_path / "out")
+    assert result.exit_code in (2, 4)
+    assert message in result.stderr
+
+
+def test_help_has_examples():
+    result = run("--help")
+    assert "--moving 'sar/*.tif'" in result.stdout
+    assert "--shard I/N" in result.stdout
