@@ -26,7 +26,7 @@ WRITABLE = ("raster", "registration", "points", "report", "stac")
 list_options = options.combined(
     click.argument("pairs", required=False),
     click.option("-o", "--output", "folder", required=True, metavar="DIR", help="Where everything goes."),
-    click.option("--moving", metavar="GLOB", help="Instead of a list: all files that match (quote it; ** is any depth)."),
+    click.option("--moving", metavar="GLOB", help="Instead of a list: all that match (quote it; ** is any depth)."),
     click.option("--reference", metavar="FILE", help="Reference of all pairs that name none."),
     click.option("--write", "wanted", metavar="WHAT,...", default=",".join(WRITABLE), show_default=True,
                  help="What to write for each pair."),
