@@ -1,0 +1,1 @@
+"""Transforms, robust fits, model choice (numpy, scipy, OpenCV; no torch, no rasterio)."""

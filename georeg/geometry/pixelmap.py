@@ -43,7 +43,9 @@ class PixelMap:
     def matrix(self) -> FloatArray:
         """(3, 3) homography, moving px -> reference px: exact for matrix kinds on plain grids, else the best fit."""
         steps = np.linspace(0.0, 1.0, 9)
-        grid = np.stack(np.meshgrid(steps * self.moving_grid.width, steps * self.moving_grid.height), -1).reshape(-1, 2)
+        grid = np.stack(
+            np.meshgrid(steps * self.moving_grid.width, steps * self.moving_grid.height), -1
+        ).reshape(-1, 2)
         mapped = self(grid)
         good = np.isfinite(mapped).all(1)
         return fit_matrix("homography", grid[good], mapped[good])

@@ -1,0 +1,159 @@
+"""Robust estimation: OpenCV's USAC with the MAGSAC score, then a weighted refit, and the choice of a model.
+
+MAGSAC++: Barath et al., CVPR 2020. The sampling uses an affine or a homography; the other kinds are fitted to what
+that leaves, because few-parameter kinds are special cases and many-parameter kinds are small departures of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from georeg.geometry.transforms import KINDS, MINIMUM_POINTS, Transform, fit_transform
+from georeg.scene import FloatArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+CHOICE = KINDS
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A transform and the points that support it.
+
+    Attributes:
+        transform: source -> target.
+        inlier: (N,) bool.
+        residual_px: (N,) distance of every point, outliers too.
+        holdout_px: (N,) distance of each inlier from a transform that was fitted without its part of the scene;
+            NaN for outliers and where it was not measured.
+    """
+
+    transform: Transform
+    inlier: BoolArray
+    residual_px: FloatArray
+    holdout_px: FloatArray
+
+    @property
+    def inliers(self) -> int:
+        return int(self.inlier.sum())
+
+
+def consensus(
+    source_xy: FloatArray, target_xy: FloatArray, threshold_px: float, kind: str = "affine", seed: int = 0
+) -> BoolArray:
+    """Which point pairs agree on one affine or homography, by USAC with the MAGSAC score.
+
+    Args:
+        source_xy, target_xy: (N, 2).
+        threshold_px: the largest residual an inlier may have, in target pixels.
+        kind: "affine" or "homography".
+
+    Returns:
+        (N,) bool, all False where no model was found.
+    """
+    none = np.zeros(len(source_xy), bool)
+    if len(source_xy) < MINIMUM_POINTS[kind] + 1:
+        return none
+    offset = source_xy.mean(0), target_xy.mean(0)
+    source, target = (source_xy - offset[0]).astype(np.float32), (target_xy - offset[1]).astype(np.float32)
+    parameters = cv2.UsacParams()
+    parameters.threshold = threshold_px
+    parameters.score = cv2.SCORE_METHOD_MAGSAC
+    parameters.sampler = cv2.SAMPLING_UNIFORM
+    parameters.loMethod = cv2.LOCAL_OPTIM_SIGMA
+    parameters.loIterations, parameters.loSampleSize = 10, 30
+    parameters.maxIterations, parameters.confidence = 5000, 0.9999
+    parameters.randomGeneratorState = seed
+    find = cv2.findHomography if kind == "homography" else cv2.estimateAffine2D
+    try:
+        matrix, inlier = find(source, target, parameters)
+    except cv2.error:  # raised for degenerate samples (all points on a line)
+        return none
+    return none if matrix is None or inlier is None else inlier.ravel().astype(bool)
+
+
+def refine(
+    kind: str,
+    source_xy: FloatArray,
+    target_xy: FloatArray,
+    inlier: BoolArray,
+    threshold_px: float,
+    rounds: int = 5,
+) -> Fit:
+    """Fit `kind` to the inliers by iteratively reweighted least squares (Cauchy weights), regathering inliers each round.
+
+    Raises:
+        ValueError: too few or degenerate points.
+    """
+    transform = fit_transform(kind, source_xy[inlier], target_xy[inlier])
+    for _ in range(rounds if kind != "tps" else 1):
+        distance = residuals(transform, source_xy, target_xy)
+        inlier = distance < threshold_px
+        scale = max(1.5 * float(np.median(distance[inlier])) if inlier.any() else 1.0, 0.05)
+        transform = fit_transform(
+            kind, source_xy[inlier], target_xy[inlier], 1.0 / (1.0 + (distance[inlier] / scale) ** 2)
+        )
+    distance = residuals(transform, source_xy, target_xy)
+    return Fit(transform, distance < threshold_px, distance, np.full(len(distance), np.nan))
+
+
+def residuals(transform: Transform, source_xy: FloatArray, target_xy: FloatArray) -> FloatArray:
+    """(N,) distances in target pixels; infinite where the transform has no value."""
+    distance = np.linalg.norm(transform(source_xy) - target_xy, axis=1)
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def holdout(
+    kind: str, source_xy: FloatArray, target_xy: FloatArray, groups: npt.NDArray[np.intp]
+) -> FloatArray:
+    """(N,) distance of each point from a fit without its spatial group; infinite where the rest does not determine one."""
+    distance = np.full(len(source_xy), np.inf)
+    for group in np.unique(groups):
+        out = groups == group
+        try:
+            transform = fit_transform(kind, source_xy[~out], target_xy[~out])
+        except ValueError:
+            continue
+        distance[out] = residuals(transform, source_xy[out], target_xy[out])
+    return distance
+
+
+def spatial_groups(points_xy: FloatArray, cells: int = 4, folds: int = FOLDS) -> npt.NDArray[np.intp]:
+    """Fold number of each point: the points' bounding box is cut into cells x cells and whole cells are held out."""
+    low, size = points_xy.min(0), np.maximum(np.ptp(points_xy, axis=0), 1e-9)
+    cell = np.minimum(((points_xy - low) / size * cells).astype(int), cells - 1)
+    order = (cell[:, 1] * cells + cell[:, 0]) * 7 % (cells * cells)
+    return np.asarray(order % folds)
+
+
+def choose_kind(
+    source_xy: FloatArray, target_xy: FloatArray, kinds: tuple[str, ...] = CHOICE, gain: float = 0.08
+) -> tuple[str, FloatArray]:
+    """The simplest kind whose held-out error no richer kind beats by more than `gain`, with that error per point.
+
+    A kind needs three times its minimum of points. Holding out whole cells makes a kind that extrapolates badly lose.
+
+    Returns:
+        (kind, (N,) held-out distances).
+
+    Raises:
+        ValueError: no kind can be fitted.
+    """
+    groups = spatial_groups(source_xy)
+    best: tuple[str, FloatArray] | None = None
+    best_score = np.inf
+    for kind in kinds:
+        if len(source_xy) < 3 * MINIMUM_POINTS[kind]:
+            continue
+        distance = holdout(kind, source_xy, target_xy, groups)
+        score = float(np.sqrt(np.mean(np.minimum(distance, 1e3) ** 2)))
+        if score < best_score * (1 - gain):
+            best, best_score = (kind, distance), score
+    if best is None:
+        raise ValueError(f"{len(source_xy)} tie points are too few for any transform")
+    return best

@@ -1,0 +1,211 @@
+"""A blind search over rotation, scale and shift at low resolution, by masked correlation of descriptors.
+
+Every rotation and scale of the moving image is correlated with the reference at all shifts at once by FFT. It yields
+hypotheses, not answers: the registration room compares the best few by the geometric support they get at full detail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from georeg.matching.correlation import masked_correlation
+from georeg.matching.descriptors import DescriptorSettings, gaussian_blur, oriented_gradients
+from georeg.matching.structural import descriptor_for
+from georeg.scene import FloatArray, Patch
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A similarity that may hold between two windows.
+
+    Attributes:
+        matrix: (3, 3) moving -> reference in the windows' pixel-corner coordinates.
+        rotation_deg, scale: of the matrix.
+        score: larger is better; comparable within one sweep only.
+    """
+
+    matrix: FloatArray
+    rotation_deg: float
+    scale: float
+    score: float
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Attributes:
+    long_side_px: both windows are reduced until the longest side of either, after scaling, has this length.
+    min_overlap: smallest common area, as a share of the smaller of the two images.
+    keep: hypotheses returned.
+    apart_deg, apart_scale: hypotheses nearer than this to a better one are dropped.
+    """
+
+    long_side_px: int = 128
+    min_overlap: float = 0.35
+    keep: int = 8
+    apart_deg: float = 4.0
+    apart_scale: float = 1.06
+    descriptor: DescriptorSettings = DescriptorSettings(
+        orientations=6, gradient_sigma=1.0, smoothing_sigma=1.5
+    )
+
+
+def sweep(
+    moving: Patch,
+    reference: Patch,
+    rotations_deg: Sequence[float],
+    scales: Sequence[float],
+    settings: SweepSettings | None = None,
+    device: str = "cpu",
+) -> list[Hypothesis]:
+    """The best hypotheses over all given rotations and scales, best first.
+
+    Args:
+        moving, reference: windows in one common scale (scale 1 means that no change of scale is needed).
+        rotations_deg: counted from the x axis towards the y axis (clockwise on the screen).
+        scales: factors on the moving window.
+    """
+    settings = settings or SweepSettings()
+    with torch.inference_mode():
+        found = [
+            h
+            for scale in scales
+            for h in _one_scale(moving, reference, rotations_deg, scale, settings, device)
+        ]
+    return _distinct(found, settings)
+
+
+def _one_scale(
+    moving: Patch,
+    reference: Patch,
+    rotations_deg: Sequence[float],
+    scale: float,
+    settings: SweepSettings,
+    device: str,
+) -> list[Hypothesis]:
+    """Hypotheses for one scale, one per rotation."""
+    factor = min(1.0, settings.long_side_px / max(max(reference.shape), scale * max(moving.shape)))
+    target, target_valid = _reduced(reference, factor, device)
+    stack, support = oriented_gradients(
+        target, target_valid, descriptor_for(reference.modality, settings.descriptor)
+    )
+    image, valid = _reduced(moving, factor * scale, device)
+    hypotheses = []
+    for batch in _batches(rotations_deg, 4):
+        turned, turned_valid = _rotate(image, valid, batch)
+        described, described_valid = oriented_gradients(
+            turned, turned_valid, descriptor_for(moving.modality, settings.descriptor)
+        )
+        score, share = _correlate(described, described_valid, stack, support, settings.min_overlap)
+        best, index = score.flatten(1).max(1)
+        typical, spread = _background(score)
+        rows, cols = index // score.shape[2], index % score.shape[2]
+        side = described.shape[-1]
+        for i, rotation in enumerate(batch):
+            shift = np.array([float(cols[i]) - (side - 1), float(rows[i]) - (side - 1)])
+            quality = float((best[i] - typical[i]) / spread[i])
+            matrix = _matrix(rotation, image.shape[-2:], moving.shape, side, shift, factor)
+            hypotheses.append(Hypothesis(matrix, rotation, scale, quality))
+    return hypotheses
+
+
+def _background(score: Tensor) -> tuple[Tensor, Tensor]:
+    seen = score > -1
+    count = seen.sum((1, 2)).clamp_min(2)
+    mean = (score * seen).sum((1, 2)) / count
+    variance = ((score - mean.view(-1, 1, 1)).square() * seen).sum((1, 2)) / count
+    return mean, variance.sqrt().clamp_min(1e-6)
+
+
+def _correlate(
+    moving: Tensor, moving_valid: Tensor, reference: Tensor, reference_valid: Tensor, min_overlap: float
+) -> tuple[Tensor, Tensor]:
+    """Correlation with both stacks' channel means removed, over all shifts."""
+    moving = (moving - _mean(moving, moving_valid)) * moving_valid
+    reference = (reference - _mean(reference, reference_valid)) * reference_valid
+    smaller = torch.minimum(moving_valid.sum((1, 2, 3)), reference_valid.sum())
+    least = float((min_overlap * smaller / moving_valid.sum((1, 2, 3)).clamp_min(1)).min())
+    score, share = masked_correlation(moving, moving_valid, reference, reference_valid, least, full=True)
+    return torch.where(score > -1, score * share.clamp(0, 1).sqrt(), score), share
+
+
+def _mean(stack: Tensor, valid: Tensor) -> Tensor:
+    return (stack * valid).sum((2, 3), keepdim=True) / valid.sum((2, 3), keepdim=True).clamp_min(1)
+
+
+def _reduced(patch: Patch, factor: float, device: str) -> tuple[Tensor, Tensor]:
+    """The patch resized by `factor`, antialiased, as (1, 1, h, w) pixels and validity."""
+    pixels = torch.from_numpy(np.ascontiguousarray(patch.pixels))[None, None].to(device)
+    valid = torch.from_numpy(np.ascontiguousarray(patch.valid))[None, None].to(device, torch.float32)
+    size = [max(8, round(side * factor)) for side in patch.shape]
+    if factor < 1:
+        sigma = 0.4 / factor
+        weight = gaussian_blur(valid, sigma)
+        pixels = gaussian_blur(pixels * valid, sigma) / weight.clamp_min(1e-3)
+    pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
+    valid = (functional.interpolate(valid, size, mode="bilinear", align_corners=False) > 0.95).float()
+    return pixels * valid, valid
+
+
+def _rotate(image: Tensor, valid: Tensor, rotations_deg: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """The image turned about its centre by each angle, on a square canvas that holds every rotation."""
+    height, width = image.shape[-2:]
+    side = math.ceil(math.hypot(height, width))
+    angle = torch.tensor([math.radians(a) for a in rotations_deg], device=image.device)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    zero = torch.zeros_like(angle)
+    # canvas -> image in the normalised coordinates of grid_sample: the inverse rotation, then from pixels to shares
+    rows = [
+        torch.stack([cosine * side / width, sine * side / width, zero], 1),
+        torch.stack([-sine * side / height, cosine * side / height, zero], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), [len(angle), 1, side, side], align_corners=False)
+    both = torch.cat([image, valid], 1).expand(len(angle), -1, -1, -1)
+    turned = functional.grid_sample(both, grid, align_corners=False)
+    turned_valid = (turned[:, 1:] > 0.95).float()
+    return turned[:, :1] * turned_valid, turned_valid
+
+
+def _matrix(
+    rotation_deg: float,
+    reduced: tuple[int, ...],
+    full: tuple[int, int],
+    side: int,
+    shift_xy: FloatArray,
+    factor: float,
+) -> FloatArray:
+    """moving px -> reference px of one hypothesis: reduce, turn about the centre onto the canvas, shift, enlarge."""
+    reduce = np.diag([reduced[1] / full[1], reduced[0] / full[0], 1.0])
+    c, s = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    centre = np.array([reduced[1] / 2, reduced[0] / 2])
+    turn = np.eye(3)
+    turn[:2, :2] = [[c, -s], [s, c]]
+    turn[:2, 2] = side / 2 - turn[:2, :2] @ centre + shift_xy
+    enlarge = np.diag([1 / factor, 1 / factor, 1.0])
+    return np.asarray(enlarge @ turn @ reduce)
+
+
+def _distinct(found: list[Hypothesis], settings: SweepSettings) -> list[Hypothesis]:
+    kept: list[Hypothesis] = []
+    for one in sorted(found, key=lambda h: -h.score):
+        if len(kept) == settings.keep:
+            break
+        if not any(_near(one, other, settings) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _near(one: Hypothesis, other: Hypothesis, settings: SweepSettings) -> bool:
+    turn = abs((one.rotation_deg - other.rotation_deg + 180) % 360 - 180)
+    ratio = max(one.scale / other.scale, other.scale / one.scale)
+    return turn < settings.apart_deg and ratio < settings.apart_scale
+
+
+def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
+    return [values[i : i + size] for i in range(0, len(values), size)]

@@ -1,0 +1,131 @@
+"""Whether a registration is to be believed: held-out figures, a calibrated probability, a verdict with reasons."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from georeg.geometry.robust import holdout, spatial_groups
+from georeg.geometry.transforms import MINIMUM_POINTS, Transform
+from georeg.registration.estimate import Estimate
+from georeg.registration.tiles import coverage
+from georeg.result import Quality
+from georeg.scene import FloatArray
+
+PASS_FROM, WARN_FROM = 0.9, 0.5
+LEAST_INLIERS = 8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the probability is computed from.
+
+    Attributes:
+        support: inliers, at most a few of each cell counting.
+        inlier_share: inliers over matches.
+        coverage: share of the overlap within reach of an inlier.
+        holdout_work_px: held-out RMSE in pixels of the coarser of both scenes.
+        agreement: support over support plus that of the best different hypothesis (1 where none was tried).
+    """
+
+    support: int
+    inlier_share: float
+    coverage: float
+    holdout_work_px: float
+    agreement: float
+
+
+# Logistic weights, fitted by benchmarks/calibrate.py on right and deliberately wrong registrations.
+WEIGHTS = {
+    "bias": -9.0,
+    "log_support": 2.6,
+    "inlier_share": 5.0,
+    "coverage": 1.5,
+    "holdout": -0.5,
+    "agreement": 1.0,
+}
+
+
+def probability(evidence: Evidence) -> float:
+    """Calibrated probability that the mean corner error is below 10 px of a 640-px scene."""
+    if evidence.support < LEAST_INLIERS or not math.isfinite(evidence.holdout_work_px):
+        return 0.0
+    score = (
+        WEIGHTS["bias"]
+        + WEIGHTS["log_support"] * math.log(1 + evidence.support)
+        + WEIGHTS["inlier_share"] * (evidence.inlier_share - 0.5)
+        + WEIGHTS["coverage"] * evidence.coverage
+        + WEIGHTS["holdout"] * min(evidence.holdout_work_px, 10.0)
+        + WEIGHTS["agreement"] * evidence.agreement
+    )
+    return 1.0 / (1.0 + math.exp(-score))
+
+
+def judge(
+    found: Estimate, overlap: shapely.Geometry, work_step: float, gsd_m: float | None, agreement: float
+) -> tuple[Quality, FloatArray]:
+    """Quality of a final estimate, and the held-out distance of every point (NaN where not held out).
+
+    Args:
+        found: the estimate.
+        overlap: common area in reference pixels.
+        work_step: reference pixels per pixel of the coarser scene.
+        gsd_m: metres per reference pixel; None where unknown.
+        agreement: see `Evidence`.
+    """
+    fit, points = found.fit, found.points
+    inside = fit.inlier
+    held = np.full(len(points), np.nan)
+    source, target = points.moving_xy[inside], points.reference_xy[inside]
+    held[inside] = holdout(fit.transform.kind, source, target, spatial_groups(target))
+    outside = held[inside][np.isfinite(held[inside])]
+    holdout_px = float(np.sqrt(np.mean(outside**2))) if len(outside) else None
+    ce90_px = float(np.percentile(outside, 90)) if len(outside) else None
+    evidence = Evidence(
+        found.support,
+        fit.inliers / max(len(points), 1),
+        coverage(target, overlap),
+        math.inf if holdout_px is None else holdout_px / work_step,
+        agreement,
+    )
+    sure = probability(evidence)
+    reasons = _reasons(evidence, fit.transform, fit.inliers)
+    verdict = "fail" if sure < WARN_FROM else "warn" if sure < PASS_FROM or reasons else "pass"
+    if verdict != "pass" and not reasons:
+        reasons = (f"the tie points support it only to a probability of {sure:.0%}",)
+    quality = Quality(
+        verdict=verdict,
+        reasons=reasons,
+        probability_correct=round(sure, 4),
+        rmse_px=float(np.sqrt(np.mean(fit.residual_px[inside] ** 2))),
+        holdout_rmse_px=holdout_px,
+        ce90_px=ce90_px,
+        ce90_m=None if ce90_px is None or gsd_m is None else ce90_px * gsd_m,
+        coverage=evidence.coverage,
+        matches=len(points),
+        inliers=fit.inliers,
+    )
+    return quality, held
+
+
+def nothing_found(matches: int, reason: str) -> Quality:
+    """The quality of a registration that found no transform."""
+    return Quality("fail", (reason,), 0.0, None, None, None, None, 0.0, matches, 0)
+
+
+def _reasons(evidence: Evidence, transform: Transform, inliers: int) -> tuple[str, ...]:
+    """What speaks against trusting it blindly, in plain words with the numbers."""
+    needed = max(LEAST_INLIERS, 3 * MINIMUM_POINTS[transform.kind])
+    found = []
+    if inliers < needed:
+        found.append(f"only {inliers} tie points agree, {needed} are needed for a {transform.kind}")
+    if evidence.coverage < 0.25:
+        found.append(f"the tie points cover only {evidence.coverage:.0%} of the common area")
+    if evidence.inlier_share < 0.15:
+        found.append(f"only {evidence.inlier_share:.0%} of the matches agree with one another")
+    if evidence.agreement < 0.6:
+        found.append("a different placement is nearly as well supported")
+    return tuple(found)

@@ -1,0 +1,177 @@
+"""The global stage: where, how turned and how large the moving scene lies on the reference, from reduced images.
+
+Hypotheses come from a blind sweep (or from the geocoding prior, with a small sweep around it); each is refined by
+matching after warping, and the one with the most geometric support wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from georeg.geometry.transforms import MatrixTransform, apply_matrix
+from georeg.matching.protocol import Correspondences, Matcher, PatchPair
+from georeg.matching.structural import StructuralMatcher, StructuralSettings
+from georeg.matching.sweep import Hypothesis, SweepSettings, sweep
+from georeg.registration.estimate import Estimate, estimate
+from georeg.registration.frames import Frame, Viewer, local_scale, warp_patch
+from georeg.scene import FloatArray, Patch
+
+OVERVIEW_PX = 640
+COARSE_PX = 288
+SCALES = tuple(float(s) for s in np.geomspace(0.42, 2.4, 11))
+ROTATIONS = tuple(float(r) for r in range(0, 360, 10))
+NEAR_SCALES = (0.93, 1.0, 1.075)
+NEAR_ROTATIONS = (-8.0, -4.0, 0.0, 4.0, 8.0)
+ENOUGH_SUPPORT = 45
+"""A hypothesis with this much support ends the search: wrong ones stay below half of it."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Both scenes, reduced.
+
+    Attributes:
+        moving, reference: the patches.
+        moving_frame: of source space; reference_frame: of reference pixels.
+    """
+
+    moving: Patch
+    reference: Patch
+    moving_frame: Frame
+    reference_frame: Frame
+
+    def correction(self, matrix: FloatArray) -> FloatArray:
+        """(3, 3) source -> reference px from overview px -> overview px."""
+        return np.asarray(self.reference_frame.matrix @ matrix @ np.linalg.inv(self.moving_frame.matrix))
+
+    def reduced(self, long_side_px: int) -> Overview:
+        """The same at a smaller size; itself where it is small enough."""
+        factor = long_side_px / max(self.reference.shape)
+        if factor >= 0.9:
+            return self
+        return Overview(
+            *(_shrink(patch, factor) for patch in (self.moving, self.reference)),
+            _coarser(self.moving_frame, factor),
+            _coarser(self.reference_frame, factor),
+        )
+
+
+@dataclass(frozen=True)
+class Located:
+    """What the overview stage found.
+
+    Attributes:
+        matrix: (3, 3) correction, source -> reference px.
+        support: of the winning hypothesis; runner_up: of the best clearly different one.
+        uncertainty_px: how far off the matrix may be, reference pixels.
+    """
+
+    matrix: FloatArray
+    support: int
+    runner_up: int
+    uncertainty_px: float
+
+
+def open_overview(viewer: Viewer, moving_frame: Frame, reference_frame: Frame) -> Overview:
+    return Overview(
+        viewer.source_patch(moving_frame),
+        viewer.reference_patch(reference_frame),
+        moving_frame,
+        reference_frame,
+    )
+
+
+def locate(
+    overview: Overview,
+    rotations_deg: Sequence[float] = ROTATIONS,
+    scales: Sequence[float] = SCALES,
+    device: str = "cpu",
+    settings: SweepSettings | None = None,
+) -> Located | None:
+    """Sweep, refine the best hypotheses, keep the best supported."""
+    hypotheses = sweep(overview.moving, overview.reference, rotations_deg, scales, settings, device)
+    return best_supported(overview, hypotheses, device)
+
+
+def best_supported(overview: Overview, hypotheses: Sequence[Hypothesis], device: str) -> Located | None:
+    """Refine hypotheses in order until one is beyond doubt; the best, or None where none has any support."""
+    coarse = overview.reduced(COARSE_PX)
+    found: list[tuple[Estimate, FloatArray]] = []
+    for hypothesis in hypotheses:
+        start = _between(overview, coarse, hypothesis.matrix)
+        refined = refine_hypothesis(coarse, start, device)
+        if refined is None:
+            continue
+        found.append(refined)
+        if refined[0].support >= ENOUGH_SUPPORT:
+            break
+    if not found:
+        return None
+    found.sort(key=lambda one: -one[0].support)
+    best, matrix = found[0]
+    runner_up = next((e.support for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0)
+    located = coarse.correction(matrix)
+    spread = max(best.spread_px, 0.5) * coarse.reference_frame.step * 3
+    return Located(located, best.support, runner_up, spread)
+
+
+def refine_hypothesis(
+    overview: Overview, matrix: FloatArray, device: str
+) -> tuple[Estimate, FloatArray] | None:
+    """Match after warping by the hypothesis, twice, the second time with what the first gave."""
+    result: tuple[Estimate, FloatArray] | None = None
+    for search_px, threshold_px in ((22, 5.0), (12, 3.5)):
+        settings = StructuralSettings(template_px=56, spacing_px=18, search_px=search_px)
+        found = match_warped(overview, matrix, StructuralMatcher(settings, device))
+        fitted = estimate(found, threshold_px) if len(found) >= 6 else None
+        if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
+            return None
+        matrix = fitted.fit.transform.matrix
+        if not _sane(matrix, overview.moving):
+            return None
+        result = fitted, matrix
+    return result
+
+
+def match_warped(overview: Overview, matrix: FloatArray, matcher: Matcher) -> Correspondences:
+    """Matches between overview pixels, found after the moving overview was warped by the matrix."""
+    warped = warp_patch(overview.moving, matrix, overview.reference.shape)
+    found = matcher.match([PatchPair(warped, overview.reference)])[0]
+    return replace(found, moving_xy=apply_matrix(np.linalg.inv(matrix), found.moving_xy))
+
+
+def _between(overview: Overview, coarse: Overview, matrix: FloatArray) -> FloatArray:
+    """A matrix between overview pixels as one between the coarse overview's pixels."""
+    correction = overview.correction(matrix)
+    return np.asarray(np.linalg.inv(coarse.reference_frame.matrix) @ correction @ coarse.moving_frame.matrix)
+
+
+def _sane(matrix: FloatArray, moving: Patch) -> bool:
+    """Whether the matrix keeps the image in one piece: same scale within a factor of two over it, not mirrored."""
+    rows, cols = moving.shape
+    corners = np.array([[0.0, 0.0], [cols, 0.0], [cols, rows], [0.0, rows]])
+    scales = [local_scale(matrix, corner[None]) for corner in corners]
+    if not np.isfinite(scales).all() or np.linalg.det(matrix[:2, :2]) <= 0:
+        return False
+    stretch = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    return max(scales) < 2 * min(scales) and stretch[0] < 1.6 * stretch[1] and 0.2 < stretch[0] < 5
+
+
+def _differ(one: FloatArray, other: FloatArray, moving: Patch) -> bool:
+    rows, cols = moving.shape
+    corners = np.array([[0.0, 0.0], [cols, 0.0], [cols, rows], [0.0, rows]])
+    return bool(np.linalg.norm(apply_matrix(one, corners) - apply_matrix(other, corners), axis=1).mean() > 12)
+
+
+def _shrink(patch: Patch, factor: float) -> Patch:
+    shape = max(8, round(patch.shape[0] * factor)), max(8, round(patch.shape[1] * factor))
+    matrix = np.diag([shape[1] / patch.shape[1], shape[0] / patch.shape[0], 1.0])
+    return warp_patch(patch, matrix, shape)
+
+
+def _coarser(frame: Frame, factor: float) -> Frame:
+    shape = max(8, round(frame.shape[0] * factor)), max(8, round(frame.shape[1] * factor))
+    return Frame(frame.origin_xy, frame.step * frame.shape[1] / shape[1], shape)

@@ -1,0 +1,355 @@
+"""The main job, as a recipe: look, locate, match in detail, fit, judge."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import shapely
+import torch
+
+from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
+from georeg.matching.protocol import Correspondences, PatchPair
+from georeg.raster import GeocodingPrior, SceneReader, open_scene
+from georeg.registration.estimate import Estimate, estimate
+from georeg.registration.frames import Frame, Viewer, local_scale
+from georeg.registration.judge import judge, nothing_found
+from georeg.registration.matchers import Toolkit, make_toolkit
+from georeg.registration.options import MatchOptions, Progress, no_progress
+from georeg.registration.preflight import check_pair
+from georeg.registration.search import Placement, place
+from georeg.registration.tiles import TilePlan, plan_tiles, predicted_error_px
+from georeg.result import Registration, Tie, TileRecord
+from georeg.scene import FloatArray, Scene
+
+log = logging.getLogger(__name__)
+
+LEVEL_RATIO = 5.0
+"""Largest step from one pyramid level to the next finer one."""
+LEVEL_TILES = 5
+"""Tiles matched at an intermediate level."""
+BATCH_TILES = 4
+FEWEST_TILES = 4
+TARGET_WORK_PX = 0.1
+LARGEST_TILES = 64
+
+
+def register(
+    moving: str | os.PathLike[str] | Scene,
+    reference: str | os.PathLike[str] | Scene,
+    options: MatchOptions = MatchOptions(),
+    progress: Progress = no_progress,
+) -> Registration:
+    """Register one scene to another.
+
+    Args:
+        moving, reference: paths that GDAL opens, or scenes.
+        options: see `MatchOptions`.
+        progress: called with (stage, done, total, message).
+
+    Returns:
+        The registration; its verdict may be "fail", its transform None.
+
+    Raises:
+        InputError: a file is missing, unreadable or without valid pixels.
+        UsageError: the options name what is not there.
+        NotRegistrableError: the scenes cannot meet (no overlap, constant image, too small).
+    """
+    torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
+    moving_scene = _opened(moving, options.bands, options.moving_modality, options.mask)
+    reference_scene = _opened(
+        reference, options.reference_bands, options.reference_modality, options.reference_mask
+    )
+    check_pair(moving_scene, reference_scene)
+    seconds: dict[str, float] = {}
+    toolkit = make_toolkit(options, moving_scene, reference_scene)
+    prior = None if options.prior == "none" else GeocodingPrior.between(moving_scene, reference_scene)
+    with SceneReader(moving_scene) as m, SceneReader(reference_scene) as r:
+        with _timed(seconds, "overview"):
+            placement = place(m, r, prior, toolkit, options, progress)
+        with _timed(seconds, "tiles"):
+            detail = None if placement is None else match_in_detail(placement, toolkit, options, progress)
+    run = _run_record(toolkit, options, seconds, detail)
+    return _registration(moving_scene, reference_scene, placement, detail, run)
+
+
+class Detail:
+    """What the tile stage gathered."""
+
+    def __init__(self, viewer: Viewer, correction: Transform, overlap: shapely.Geometry, step: float) -> None:
+        self.viewer, self.correction, self.overlap, self.step = viewer, correction, overlap, step
+        self.found: Estimate | None = None
+        self.tiles: list[tuple[Frame, int]] = []
+        self.owner = np.zeros(0, int)
+        self.matches = 0
+
+
+def match_in_detail(
+    placement: Placement, toolkit: Toolkit, options: MatchOptions, progress: Progress
+) -> Detail:
+    """Go down the pyramid from the overview to the work scale, refining the correction on the way."""
+    viewer, correction = placement.viewer, MatrixTransform("homography", placement.matrix)
+    finest = work_step(viewer, correction)
+    uncertainty = placement.uncertainty_px
+    detail = Detail(viewer, correction, overlap_of(viewer, correction), finest)
+    steps = pyramid(placement.step, finest)
+    for level, step in enumerate(steps):
+        plan = plan_tiles(detail.overlap, step, placement.interest)
+        last = level == len(steps) - 1
+        most = (len(plan.frames) if options.exhaustive else LARGEST_TILES) if last else LEVEL_TILES
+        before = detail.found
+        _match_level(detail, plan, step, uncertainty, most, last, toolkit, options, progress)
+        if detail.found is None:
+            detail.found = before
+            if last:
+                detail.matches = max(detail.matches, 0)
+            break
+        uncertainty = 3 * max(detail.found.spread_px, 0.4 * step)
+        detail.overlap = overlap_of(viewer, detail.correction)
+    return detail
+
+
+def _match_level(
+    detail: Detail,
+    plan: TilePlan,
+    step: float,
+    uncertainty: float,
+    most: int,
+    last: bool,
+    toolkit: Toolkit,
+    options: MatchOptions,
+    progress: Progress,
+) -> None:
+    """Match the tiles of one level, batch by batch, until the prediction is good enough."""
+    frames, done = plan.frames[:most], 0
+    points: list[Correspondences] = []
+    owners: list[FloatArray] = []
+    target = _target_px(options, detail, step)
+    while done < len(frames):
+        batch = frames[done : done + BATCH_TILES]
+        found = match_tiles(detail.viewer, batch, detail.correction, toolkit, uncertainty / step)
+        points += found
+        owners += [np.full(len(f), done + i) for i, f in enumerate(found)]
+        done += len(batch)
+        progress("tiles", done, len(frames), f"{sum(map(len, points))} matches")
+        fitted = _fit(points, step, options, smooth=last and done > 2)
+        if fitted is None:
+            continue
+        moved = _change_px(detail, fitted)
+        detail.found, detail.correction = fitted, fitted.fit.transform
+        if moved > 0.75 * step:
+            points, fitted = _again(detail, frames[:done], fitted, step, toolkit, options, last and done > 2)
+            owners = [np.full(len(f), i) for i, f in enumerate(points)]
+            detail.found, detail.correction = fitted, fitted.fit.transform
+        uncertainty = min(uncertainty, 3 * max(fitted.spread_px, step))
+        if not last and done >= LEVEL_TILES:
+            break
+        if (
+            last
+            and done >= FEWEST_TILES
+            and not options.exhaustive
+            and _predicted(fitted, detail.overlap) < target
+        ):
+            break
+    detail.matches = sum(map(len, points))
+    detail.tiles = [(frame, len(p)) for frame, p in zip(frames[:done], points, strict=True)]
+    detail.owner = np.concatenate(owners) if owners else np.zeros(0, int)
+
+
+def _again(
+    detail: Detail,
+    frames: tuple[Frame, ...],
+    fitted: Estimate,
+    step: float,
+    toolkit: Toolkit,
+    options: MatchOptions,
+    smooth: bool,
+) -> tuple[list[Correspondences], Estimate]:
+    """Match the tiles again through the better correction, until it no longer moves; the better-supported one wins."""
+    best = None
+    for _ in range(2):
+        points = match_tiles(
+            detail.viewer, frames, fitted.fit.transform, toolkit, max(6.0, 4 * fitted.spread_px / step)
+        )
+        again = _fit(points, step, options, smooth)
+        if again is None or (best is not None and again.support < 0.9 * best[1].support):
+            break
+        moved = _between_px(fitted.fit.transform, again.fit.transform, detail)
+        best, fitted = (points, again), again
+        if moved < 0.25 * step:
+            break
+    if best is None:
+        return match_tiles(detail.viewer, frames, fitted.fit.transform, toolkit, 12.0), fitted
+    return best
+
+
+def match_tiles(
+    viewer: Viewer, frames: tuple[Frame, ...], correction: Transform, toolkit: Toolkit, uncertainty_px: float
+) -> list[Correspondences]:
+    """Matches of each tile: moving_xy as source points, reference_xy as reference pixels.
+
+    Args:
+        uncertainty_px: how far the correction may be off, in tile pixels.
+    """
+    pairs = [
+        PatchPair(viewer.moving_patch(frame, correction), viewer.reference_patch(frame)) for frame in frames
+    ]
+    found = toolkit.detail(uncertainty_px).match(pairs)
+    return [
+        replace(
+            f,
+            moving_xy=correction.inverse(frame.to_space(f.moving_xy)),
+            reference_xy=frame.to_space(f.reference_xy),
+        )
+        for f, frame in zip(found, frames, strict=True)
+    ]
+
+
+def work_step(viewer: Viewer, correction: MatrixTransform) -> float:
+    """Reference pixels per pixel of the coarser scene: finer detail is in neither."""
+    moving, _ = viewer.scenes
+    centre = np.array([[moving.grid.width / 2, moving.grid.height / 2]])
+    around = viewer.to_source(centre + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    (a, b), (c, d) = around[1] - around[0], around[2] - around[0]
+    scale = float(np.sqrt(abs(a * d - b * c))) * local_scale(correction.matrix, around[:1])
+    return max(1.0, scale) if np.isfinite(scale) else 1.0
+
+
+def pyramid(coarsest: float, finest: float) -> list[float]:
+    """Steps from below the overview's down to the finest, each at most LEVEL_RATIO finer than the one before."""
+    steps = [finest]
+    while steps[0] * LEVEL_RATIO < coarsest:
+        steps.insert(0, steps[0] * LEVEL_RATIO)
+    return steps
+
+
+def overlap_of(viewer: Viewer, correction: Transform) -> shapely.Geometry:
+    """The moving scene's footprint on the reference scene, in reference pixels."""
+    moving, reference = viewer.scenes
+    w, h = moving.grid.width, moving.grid.height
+    t = np.linspace(0, 1, 9)[:-1]
+    outline = np.concatenate(
+        [np.c_[t * w, 0 * t], np.c_[w + 0 * t, t * h], np.c_[w - t * w, h + 0 * t], np.c_[0 * t, h - t * h]]
+    )
+    mapped = correction(viewer.to_source(outline))
+    mapped = mapped[np.isfinite(mapped).all(1)]
+    if len(mapped) < 3:
+        return shapely.Polygon()
+    frame = shapely.box(0, 0, reference.grid.width, reference.grid.height)
+    return shapely.make_valid(shapely.Polygon(mapped)).intersection(frame)
+
+
+def _fit(points: list[Correspondences], step: float, options: MatchOptions, smooth: bool) -> Estimate | None:
+    everything = Correspondences.concatenate(points)
+    if len(everything) < 4:
+        return None
+    fitted = estimate(everything, 3.0 * step, options.transform, options.seed, smooth)
+    if fitted is None:
+        return None
+    tighter = float(np.clip(3.5 * fitted.spread_px, 1.2 * step, 3.0 * step))
+    return estimate(everything, tighter, options.transform, options.seed, smooth) or fitted
+
+
+def _target_px(options: MatchOptions, detail: Detail, step: float) -> float:
+    gsd = detail.viewer.scenes[1].gsd_m
+    if options.target_accuracy_m is not None and gsd:
+        return options.target_accuracy_m / gsd
+    return TARGET_WORK_PX * step
+
+
+def _predicted(found: Estimate, overlap: shapely.Geometry) -> float:
+    inside = found.fit.inlier
+    parameters = 2 * MINIMUM_POINTS[found.fit.transform.kind]
+    return predicted_error_px(
+        found.points.reference_xy[inside], found.fit.residual_px[inside], parameters, overlap
+    )
+
+
+def _change_px(detail: Detail, fitted: Estimate) -> float:
+    return _between_px(detail.correction, fitted.fit.transform, detail)
+
+
+def _between_px(one: Transform, other: Transform, detail: Detail) -> float:
+    """Largest distance between two corrections over the moving scene's corners, in reference pixels."""
+    source = detail.viewer.to_source(detail.viewer.scenes[0].grid.corners_xy)
+    distance = np.linalg.norm(one(source) - other(source), axis=1)
+    return float(distance.max()) if np.isfinite(distance).all() else float("inf")
+
+
+def _registration(
+    moving: Scene, reference: Scene, placement: Placement | None, detail: Detail | None, run: dict[str, Any]
+) -> Registration:
+    """Everything put together, the verdict included."""
+    if placement is None or detail is None or detail.found is None:
+        cause = "no placement of the moving image on the reference is supported by the image content"
+        quality = nothing_found(0 if detail is None else detail.matches, cause)
+        return Registration(moving, reference, None, _no_tie(), quality, (), run)
+    found = detail.found
+    quality, held = judge(found, detail.overlap, detail.step, reference.gsd_m, placement.agreement)
+    viewer, transform = detail.viewer, found.fit.transform
+    inside = np.isin(np.arange(len(found.points)), np.flatnonzero(found.fit.inlier))
+    tie = Tie(
+        moving_xy=viewer.from_source(found.points.moving_xy),
+        reference_xy=found.points.reference_xy,
+        confidence=found.points.confidence,
+        inlier=inside,
+        check=np.isfinite(held),
+        residual_px=found.points.reference_xy - transform(found.points.moving_xy),
+    )
+    return Registration(
+        moving, reference, viewer.pixel_map(transform), tie, quality, _records(detail, found), run
+    )
+
+
+def _records(detail: Detail, found: Estimate) -> tuple[TileRecord, ...]:
+    records = []
+    inlier_xy = found.points.reference_xy[found.fit.inlier]
+    for frame, matches in detail.tiles:
+        x, y = frame.origin_xy
+        width, height = frame.shape[1] * frame.step, frame.shape[0] * frame.step
+        inside = ((inlier_xy >= (x, y)) & (inlier_xy < (x + width, y + height))).all(1)
+        records.append(
+            TileRecord(round(x), round(y), round(width), round(height), matches, int(inside.sum()))
+        )
+    return tuple(records)
+
+
+def _run_record(
+    toolkit: Toolkit, options: MatchOptions, seconds: dict[str, float], detail: Detail | None
+) -> dict[str, Any]:
+    return {
+        "version": version("georeg"),
+        "matcher": toolkit.name,
+        "weights": toolkit.weights,
+        "weights_sha256": toolkit.weights_sha256,
+        "device": toolkit.device,
+        "options": options.to_json(),
+        "seed": options.seed,
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "tiles_used": 0 if detail is None else len(detail.tiles),
+    }
+
+
+def _opened(given: Any, bands: Any, modality: Any, mask: Any) -> Scene:
+    return given if isinstance(given, Scene) else open_scene(os.fspath(given), bands, modality, mask)
+
+
+def _no_tie() -> Tie:
+    none, no = np.zeros((0, 2)), np.zeros(0, bool)
+    return Tie(none, none, np.zeros(0), no, no, none)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start

@@ -1,0 +1,163 @@
+"""The tile stage: where to look at full detail, in which order, and when enough has been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import shapely
+
+from georeg.registration.frames import Frame
+from georeg.scene import FloatArray, Patch
+
+TILE_PX = 512
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles of the overlap on the reference grid, best first.
+
+    Attributes:
+        frames: windows of reference pixels, TILE_PX frame pixels square or smaller at small scenes.
+        overlap: the common area in reference pixels.
+    """
+
+    frames: tuple[Frame, ...]
+    overlap: shapely.Geometry
+
+
+def plan_tiles(
+    overlap: shapely.Geometry,
+    step: float,
+    interest: tuple[Patch, Frame] | None = None,
+    tile_px: int = TILE_PX,
+) -> TilePlan:
+    """Cut the overlap into tiles and order them: textured ones first, each far from those before it.
+
+    Args:
+        overlap: common area in reference pixels.
+        step: reference pixels per tile pixel.
+        interest: the reference overview and its frame, to see where there is texture.
+        tile_px: side of a tile.
+    """
+    if overlap.is_empty:
+        return TilePlan((), overlap)
+    low, high = np.array(overlap.bounds[:2]), np.array(overlap.bounds[2:])
+    counts = np.maximum(np.ceil((high - low) / step / (1.5 * tile_px) - 0.01).astype(int), 1)
+    if (counts == 1).all():
+        return TilePlan((Frame.around(np.floor(low), np.ceil(high), step),), overlap)
+    counts = np.maximum(np.floor((high - low) / step / tile_px).astype(int), 1)
+    frames, weights = [], []
+    for centre in _centres(low, high, counts):
+        frame = _tile(centre, low, high, step, tile_px)
+        share = _box(frame).intersection(overlap).area / max(_box(frame).area, 1e-9)
+        if share > 0.3:
+            frames.append(frame)
+            weights.append(share * _texture(frame, interest))
+    order = spread_order(np.array([_centre(f) for f in frames]).reshape(-1, 2), np.array(weights))
+    return TilePlan(tuple(frames[i] for i in order), overlap)
+
+
+def spread_order(centres_xy: FloatArray, weights: FloatArray) -> list[int]:
+    """Farthest-point order: each next point maximises its distance to the chosen ones times the root of its weight."""
+    if len(centres_xy) == 0:
+        return []
+    middle = centres_xy.mean(0)
+    chosen = [
+        int(
+            np.argmax(
+                weights / (1 + np.linalg.norm(centres_xy - middle, axis=1) / (np.ptp(centres_xy) + 1e-9))
+            )
+        )
+    ]
+    distance = np.linalg.norm(centres_xy - centres_xy[chosen[0]], axis=1)
+    while len(chosen) < len(centres_xy):
+        rank = distance * np.sqrt(weights + 1e-9)
+        rank[chosen] = -1
+        chosen.append(int(rank.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(centres_xy - centres_xy[chosen[-1]], axis=1))
+    return chosen
+
+
+def predicted_error_px(
+    points_xy: FloatArray,
+    residual_px: FloatArray,
+    parameters: int,
+    area: shapely.Geometry,
+    independent: float = 4.0,
+) -> float:
+    """Standard error of a fitted transform at the worst corner of the overlap, from the points' layout and residuals.
+
+    First-order propagation through an affine, scaled by the number of parameters of the kind in use; neighbouring
+    matches share pixels, so `independent` of them count as one.
+    """
+    if len(points_xy) < 4:
+        return float("inf")
+    centre = points_xy.mean(0)
+    scale = max(float(np.ptp(points_xy)), 1e-9)
+    design = np.c_[np.ones(len(points_xy)), (points_xy - centre) / scale]
+    corners = np.array(shapely.box(*area.bounds).exterior.coords)[:4]
+    at = np.c_[np.ones(4), (corners - centre) / scale]
+    normal = design.T @ design / independent
+    try:
+        leverage = np.einsum("ij,ji->i", at, np.linalg.solve(normal, at.T))
+    except np.linalg.LinAlgError:
+        return float("inf")
+    variance = float(np.mean(residual_px**2)) / 2
+    return float(np.sqrt(2 * variance * leverage.max() * max(1.0, parameters / 6)))
+
+
+def coverage(inlier_xy: FloatArray, overlap: shapely.Geometry, reach_share: float = 0.125) -> float:
+    """Share of the overlap within reach of an inlier; reach is a share of the overlap's longer side."""
+    if len(inlier_xy) == 0 or overlap.is_empty or overlap.area <= 0:
+        return 0.0
+    x0, y0, x1, y1 = overlap.bounds
+    reach = reach_share * max(x1 - x0, y1 - y0)
+    near = shapely.union_all(
+        shapely.buffer(shapely.points(_thinned(inlier_xy, reach / 4)), reach, quad_segs=4)
+    )
+    return float(near.intersection(overlap).area / overlap.area)
+
+
+def _thinned(points_xy: FloatArray, cell: float) -> FloatArray:
+    _, index = np.unique(np.floor(points_xy / max(cell, 1e-9)), axis=0, return_index=True)
+    return points_xy[index]
+
+
+def _centres(low: FloatArray, high: FloatArray, counts: np.ndarray) -> Sequence[FloatArray]:
+    xs, ys = (low[i] + (np.arange(counts[i]) + 0.5) * (high[i] - low[i]) / counts[i] for i in (0, 1))
+    return [np.array([x, y]) for y in ys for x in xs]
+
+
+def _tile(centre_xy: FloatArray, low: FloatArray, high: FloatArray, step: float, tile_px: int) -> Frame:
+    size = np.minimum(tile_px * step, high - low)
+    corner = np.clip(centre_xy - size / 2, low, high - size)
+    return Frame.around(np.floor(corner), np.floor(corner) + np.floor(size / step) * step, step)
+
+
+def _centre(frame: Frame) -> tuple[float, float]:
+    rows, cols = frame.shape
+    return frame.origin_xy[0] + cols * frame.step / 2, frame.origin_xy[1] + rows * frame.step / 2
+
+
+def _box(frame: Frame) -> shapely.Geometry:
+    x, y = frame.origin_xy
+    return shapely.box(x, y, x + frame.shape[1] * frame.step, y + frame.shape[0] * frame.step)
+
+
+def _texture(frame: Frame, interest: tuple[Patch, Frame] | None) -> float:
+    """Deviation of the overview within a tile times its valid share; 1 where there is no overview."""
+    if interest is None:
+        return 1.0
+    patch, overview = interest
+    low = overview.from_space(np.array([frame.origin_xy]))[0]
+    high = low + np.array(frame.shape[::-1]) * frame.step / overview.step
+    (x0, y0), (x1, y1) = np.floor(low).astype(int), np.ceil(high).astype(int)
+    rows, cols = slice(max(y0, 0), max(y1, 1)), slice(max(x0, 0), max(x1, 1))
+    cut, valid = patch.pixels[rows, cols], patch.valid[rows, cols]
+    if min(cut.shape, default=0) < 3 or not valid.any():
+        return 0.05
+    edges = np.abs(cv2.Laplacian(cut, cv2.CV_32F)) * valid
+    return float(0.1 + edges.mean()) * float(valid.mean())
