@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "write_points": "georeg.output.points",
+    "write_raster": "georeg.output.raster",
     "write_report": "georeg.output.report",
 }
-__all__ = ["write_report"]
+__all__ = ["write_points", "write_raster", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+Progress = Callable[[str, int, int, str], None]
+"""progress(stage, done, total, message)."""
 
 OUTPUT_MODES = ("resample", "georeference", "vrt")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "lanczos")
+
+
+def no_progress(stage: str, done: int, total: int, message: str) -> None:
+    """The progress callback of those who do not want to know."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class OutputOptions:
         driver: GDAL driver, "COG" by default.
         overwrite: replace an existing output.
         keep_failed: write the raster even on verdict "fail".
+        num_threads: CPU threads for resampling and compression; 0 for all.
     """
 
     mode: str = "resample"
@@ -36,3 +45,4 @@ class OutputOptions:
     driver: str = "COG"
     overwrite: bool = False
     keep_failed: bool = False
+    num_threads: int = 0

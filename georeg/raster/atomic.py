@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pyogrio.errors import DataSourceError
 from rasterio.errors import RasterioError
 
 from georeg.errors import GeoregError, InputError, ResourceError, UsageError
-from georeg.raster.files import first_sentence, same_file
+from georeg.raster.files import first_sentence, is_local, same_file
 
-_SIDECARS = (".aux.xml", ".ovr", ".msk", ".ovr.tmp", ".msk.ovr.tmp", "-journal", "-wal", "-shm")
+_SIDECARS = (".aux.xml", ".ovr", ".msk", ".ovr.tmp", ".msk.ovr.tmp", "-journal", "-wal", "-shm", ".work.tif")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_WORDS = (
     "no space left",
@@ -32,6 +33,8 @@ def atomic_output(
 ) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename what was written there at the end, remove it on any failure.
 
+    Paths in GDAL's virtual file systems (/vsi...) are written directly.
+
     Args:
         path: the final name.
         inputs: files that must not be overwritten.
@@ -43,7 +46,10 @@ def atomic_output(
         ResourceError: the disk is full.
     """
     final = Path(path)
-    check_output(final, inputs, overwrite)
+    check_output(path, inputs, overwrite)
+    if not is_local(os.fspath(path)):
+        yield final
+        return
     temporary = final.with_name(f".{final.stem}.{os.getpid()}-{secrets.token_hex(4)}{final.suffix}")
     try:
         with _writing(final):
@@ -63,6 +69,8 @@ def check_output(
     for source in inputs:
         if same_file(source, final):
             raise UsageError(f"The output {final} is also an input: give the output another name.")
+    if not is_local(os.fspath(path)):
+        return
     if final.is_dir():
         raise UsageError(f"The output {final} is a folder: give a file name in it.")
     if final.exists() and not overwrite:
@@ -91,7 +99,7 @@ def _writing(final: Path) -> Iterator[None]:
                 f"{final} may not be written ({error.strerror}): choose another folder."
             ) from error
         raise _other(final, error) from error
-    except RasterioError as error:
+    except (RasterioError, DataSourceError) as error:
         raise (_disk_full(final) if is_disk_full(error) else _other(final, error)) from error
 
 

@@ -203,7 +203,7 @@ class GeocodingPrior:
 
     def footprint(self, moving: Scene, steps: int = 16) -> shapely.Polygon:
         """The moving scene's outline in reference pixels; empty where nothing of it can be placed."""
-        outline = self(_outline_xy(moving.grid.width, moving.grid.height, steps))
+        outline = self(outline_xy(moving.grid.width, moving.grid.height, steps))
         outline = outline[np.isfinite(outline).all(1)]
         return shapely.make_valid(shapely.Polygon(outline)) if len(outline) > 2 else shapely.Polygon()
 
@@ -275,7 +275,8 @@ def _finite(points_xy: FloatArray) -> FloatArray:
     return points_xy
 
 
-def _outline_xy(width: float, height: float, steps: int) -> FloatArray:
+def outline_xy(width: float, height: float, steps: int) -> FloatArray:
+    """Points along the outline of a frame, (4 steps, 2), from the top-left corner clockwise."""
     corners = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height], [0.0, 0.0]])
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
     return np.concatenate([a + t * (b - a) for a, b in pairwise(corners)])

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from georeg.raster.files import gdal_environment, open_dataset, reading
 from georeg.raster.masks import RasterMask, VectorMask, open_mask
 from georeg.raster.scenes import FLAT_PX
-from georeg.scene import Modality, Scene
+from georeg.scene import Grid, Modality, Scene
 
 Pixels = npt.NDArray[np.float32]
 Valid = npt.NDArray[np.bool_]
@@ -68,7 +68,7 @@ class SceneReader:
         """
         shape = (height, width) if out_shape is None else out_shape
         pixels, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
-        inner = _inner_cells(col, row, width, height, shape, self.scene)
+        inner = inner_cells(col, row, width, height, shape, self.scene.grid)
         if inner is None:
             return pixels, valid
         cells, window = inner
@@ -128,7 +128,7 @@ class _Handle:
 
     def _convert(self, band: int, raw: npt.NDArray[np.generic], window: Window) -> tuple[Pixels, Valid]:
         """Raw pixels of a window as float32 with their validity."""
-        valid = self._declared_valid(band, raw, window)
+        valid = declared_valid(self._dataset, band, raw, window)
         if self._palette is not None:
             pixels = self._palette[np.clip(raw.astype(np.int64), 0, len(self._palette) - 1)]
         elif np.iscomplexobj(raw):
@@ -140,17 +140,6 @@ class _Handle:
         valid &= ~self._fill(pixels)
         pixels[~valid] = 0
         return pixels, valid
-
-    def _declared_valid(self, band: int, raw: npt.NDArray[np.generic], window: Window) -> Valid:
-        flags = self._dataset.mask_flag_enums[band - 1]
-        if MaskFlags.nodata in flags:
-            return _differs(raw, self._dataset.nodatavals[band - 1])
-        if MaskFlags.all_valid in flags:
-            return np.ones(raw.shape, bool)
-        mask = self._dataset.read_masks(
-            band, window=window, out_shape=raw.shape, resampling=Resampling.average
-        )
-        return mask >= 128
 
     def _fill(self, pixels: Pixels) -> Valid:
         """Where pixels are undeclared fill: zeros of SAR, whole squares of a border's flat value."""
@@ -184,12 +173,25 @@ class _Handle:
         return pixels, valid
 
 
-def _inner_cells(
-    col: int, row: int, width: int, height: int, shape: tuple[int, int], scene: Scene
+def declared_valid(
+    dataset: rasterio.DatasetReader, band: int, raw: npt.NDArray[np.generic], window: Window
+) -> Valid:
+    """(H, W) bool of what was read from `window`, perhaps decimated: not nodata by value, mask or alpha."""
+    flags = dataset.mask_flag_enums[band - 1]
+    if MaskFlags.nodata in flags:
+        return _differs(raw, dataset.nodatavals[band - 1])
+    if MaskFlags.all_valid in flags:
+        return np.ones(raw.shape, bool)
+    mask = dataset.read_masks(band, window=window, out_shape=raw.shape, resampling=Resampling.average)
+    return mask >= 128
+
+
+def inner_cells(
+    col: int, row: int, width: int, height: int, shape: tuple[int, int], grid: Grid
 ) -> tuple[tuple[slice, slice], Window] | None:
     """The output cells wholly inside the scene and the source window they cover; None without any."""
-    y = _inner_range(row, height, shape[0], scene.grid.height)
-    x = _inner_range(col, width, shape[1], scene.grid.width)
+    y = _inner_range(row, height, shape[0], grid.height)
+    x = _inner_range(col, width, shape[1], grid.width)
     if y is None or x is None:
         return None
     (y0, y1, top, down), (x0, x1, left, across) = y, x

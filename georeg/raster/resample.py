@@ -44,7 +44,7 @@ def resample_window(
     if window is None:
         return np.zeros(shape, np.float32), np.zeros(shape, bool)
     pixels, valid = reader.read_window(*window.offset_and_size, window.shape)
-    pixels, valid = _smooth(pixels, valid, lattice.scale / window.factor)
+    pixels, valid = smooth(pixels, valid, lattice.scale / window.factor)
     return _remap(pixels, valid, lattice.maps((window.col, window.row), window.factor), interpolation)
 
 
@@ -87,7 +87,7 @@ def source_window(lattice: Lattice, grid: Grid, reach_px: int, decimate: bool = 
     return SourceWindow(int(first[0]), int(first[1]), int(size[0]), int(size[1]), factor)
 
 
-def _smooth(
+def smooth(
     pixels: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], scale: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Low-pass for the rest of the decimation (a factor of 1 to 2), weighted by validity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from georeg.errors import NotRegistrableError
 from georeg.output import write_points, write_raster, write_report
@@ -56,7 +57,8 @@ def deliver(
     registration = register(moving, reference, match_options, progress)
     refused = registration.quality.verdict == "fail"
     if destinations.raster and registration.transform and (not refused or output_options.keep_failed):
-        write_raster(registration, destinations.raster, output_options, progress)
+        threaded = replace(output_options, num_threads=match_options.num_threads)
+        write_raster(registration, destinations.raster, threaded, progress)
     _write_companions(registration, destinations, progress)
     if refused:
         raise RefusedError(refusal(registration), registration)

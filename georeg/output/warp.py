@@ -1,0 +1,282 @@
+"""Resampling a registered raster onto its output grid: block by block, all bands, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.windows import Window
+
+from georeg.errors import UsageError
+from georeg.output.grid import Mapping, OutputGrid, plan_grid
+from georeg.output.kernels import REACH_PX, Positions, as_dtype, interpolate
+from georeg.output.options import OutputOptions, Progress, no_progress
+from georeg.output.template import Template
+from georeg.raster.atomic import atomic_output, check_output
+from georeg.raster.files import gdal_environment, is_local, open_dataset
+from georeg.raster.lattice import Lattice
+from georeg.raster.native import NativeReader
+from georeg.raster.resample import smooth, source_window
+from georeg.scene import FloatArray, Scene
+
+BLOCK_PX = 512
+_COG_DEFAULTS = {
+    "COMPRESS": "DEFLATE",
+    "PREDICTOR": "YES",
+    "LEVEL": "3",
+    "BIGTIFF": "IF_SAFER",
+    "COPY_SRC_MDD": "YES",
+}
+_GTIFF_DEFAULTS = {
+    "COMPRESS": "DEFLATE",
+    "TILED": "YES",
+    "ZLEVEL": "3",
+    "BIGTIFF": "IF_SAFER",
+    "COPY_SRC_MDD": "YES",
+}
+
+Pixels = npt.NDArray[Any]
+Valid = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A finished output block: (bands, H, W) pixels and (H, W) whether any band is valid; None where all is empty."""
+
+    window: Window
+    pixels: Pixels | None
+    valid: Valid | None
+
+
+def write_warped(
+    moving: Scene,
+    mapping: Mapping,
+    reference: Scene,
+    path: str | os.PathLike[str],
+    options: OutputOptions = OutputOptions(),
+    progress: Progress = no_progress,
+) -> OutputGrid:
+    """Resample every band of `moving` onto the grid `plan_grid` chooses and write it.
+
+    Args:
+        moving: the scene to write.
+        mapping: moving px -> reference px, with its inverse.
+        reference: the scene it was registered to.
+        path: the output; it appears whole or not at all.
+        options: grid, resampling, nodata, driver, creation options, overwriting, threads.
+        progress: called with ("write", done, total, message).
+
+    Returns:
+        The grid that was written.
+
+    Raises:
+        UsageError: the output is an input, or exists already; options that contradict the data; an unknown driver.
+        NotRegistrableError: nothing of the moving scene falls onto the grid.
+        ResourceError: the disk is full.
+    """
+    check_output(path, [moving.path, reference.path], options.overwrite)
+    output = plan_grid(mapping, moving, reference, options)
+    with gdal_environment(), open_dataset(moving.path) as dataset:
+        template = Template.of(dataset, options)
+    threads = options.num_threads or os.cpu_count() or 1
+    with atomic_output(path, [moving.path, reference.path], options.overwrite) as final:
+        work = f"{final}.work.tif" if is_local(str(final)) else f"/vsimem/{os.getpid()}-{id(output)}.tif"
+        try:
+            _write_blocks(moving, mapping, output, template, work, options, threads, progress)
+            progress("write", 1, 1, f"making the {options.driver}")
+            convert(work, str(final), options, threads, template.paletted)
+        finally:
+            _discard(work)
+    return output
+
+
+def convert(source: str, target: str, options: OutputOptions, threads: int, paletted: bool = False) -> None:
+    """Copy a raster into the driver that was asked for, with sensible defaults for COG and GeoTIFF.
+
+    Raises:
+        UsageError: GDAL cannot write that format.
+    """
+    settings = {"COG": _COG_DEFAULTS, "GTiff": _GTIFF_DEFAULTS}.get(options.driver, {})
+    with gdal_environment(GDAL_NUM_THREADS=threads, GDAL_TIFF_INTERNAL_MASK=True) as environment:
+        if options.driver not in environment.drivers():
+            raise UsageError(
+                f"There is no GDAL driver {options.driver!r}: try COG, GTiff, PNG or JP2OpenJPEG."
+            )
+        with open_dataset(source) as dataset:
+            chosen = settings | _by_dtype(options.driver, dataset, paletted)
+            chosen |= {key.upper(): value for key, value in options.creation_options.items()}
+            rasterio.shutil.copy(dataset, target, driver=options.driver, **chosen)
+
+
+def _by_dtype(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:
+    complex_pixels = dataset.dtypes[0].startswith("complex")
+    if driver == "COG":
+        overviews = {"OVERVIEWS": "NONE"} if complex_pixels else {}
+        resampling = "NEAREST" if paletted else "AVERAGE"
+        return {
+            "OVERVIEW_RESAMPLING": resampling,
+            **overviews,
+            **({"PREDICTOR": "NO"} if complex_pixels else {}),
+        }
+    if driver == "GTiff" and not complex_pixels:
+        return {"PREDICTOR": "3" if dataset.dtypes[0].startswith("float") else "2"}
+    return {}
+
+
+def _discard(work: str) -> None:
+    if work.startswith("/vsi"):
+        with contextlib.suppress(rasterio.errors.RasterioIOError):
+            rasterio.shutil.delete(work)
+    elif os.path.exists(work):
+        os.remove(work)
+
+
+def _write_blocks(
+    moving: Scene,
+    mapping: Mapping,
+    output: OutputGrid,
+    template: Template,
+    work: str,
+    options: OutputOptions,
+    threads: int,
+    progress: Progress,
+) -> None:
+    """Resample all blocks in `threads` threads and write them, in order, to an uncompressed tiled GeoTIFF."""
+    method = "nearest" if template.paletted else options.resampling
+    windows = list(_windows(output.grid.width, output.grid.height))
+    layout = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
+    layout |= {"BIGTIFF": "IF_SAFER", "SPARSE_OK": True, "interleave": "pixel"}
+    with (
+        _opencv_in_one_thread(),
+        gdal_environment(GDAL_TIFF_INTERNAL_MASK=True),
+        NativeReader(moving) as reader,
+        open_dataset(work, mode="w", **layout, **template.profile(output)) as sink,
+    ):
+        template.describe(sink)
+        warper = _Warper(reader, mapping, output, template, method)
+        for done, block in enumerate(_in_order(warper, windows, threads), start=1):
+            _write_block(sink, block, template)
+            progress("write", done, len(windows), "resampling")
+
+
+def _windows(width: int, height: int) -> Iterator[Window]:
+    for row in range(0, height, BLOCK_PX):
+        for col in range(0, width, BLOCK_PX):
+            yield Window(col, row, min(BLOCK_PX, width - col), min(BLOCK_PX, height - row))
+
+
+def _in_order(warper: _Warper, windows: list[Window], threads: int) -> Iterator[_Block]:
+    """Finished blocks in the order of the windows, never more than a few ahead of the one in hand."""
+    if threads == 1:
+        yield from map(warper, windows)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[_Block]] = deque()
+        try:
+            for window in windows:
+                waiting.append(pool.submit(warper, window))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_block(sink: rasterio.io.DatasetWriter, block: _Block, template: Template) -> None:
+    if block.pixels is None:
+        if template.fill == 0:
+            return  # left sparse: reads as zeros and, in the mask, as invalid
+        shape = template.count, block.window.height, block.window.width
+        sink.write(np.full(shape, template.fill, template.dtype), window=block.window)
+        return
+    sink.write(block.pixels, window=block.window)
+    if template.with_mask:
+        sink.write_mask(block.valid, window=block.window)
+
+
+@dataclass(frozen=True)
+class _Warper:
+    """Makes one output block; called by many threads."""
+
+    reader: NativeReader
+    mapping: Mapping
+    output: OutputGrid
+    template: Template
+    method: str
+
+    def __call__(self, window: Window) -> _Block:
+        shape = window.height, window.width
+        offset = np.array([window.col_off, window.row_off], dtype=np.float64)
+
+        def to_moving(points_xy: FloatArray) -> FloatArray:
+            return self.mapping.inverse(self.output.to_reference(points_xy + offset))
+
+        lattice = Lattice.of(to_moving, shape)
+        grid = self.reader.scene.grid
+        source = source_window(lattice, grid, REACH_PX[self.method], decimate=self.method != "nearest")
+        if source is None:
+            return _Block(window, None, None)
+        pixels, valid = self.reader.read(source)
+        scale = lattice.scale / source.factor
+        at = Positions(*lattice.maps((source.col, source.row), source.factor))
+        return self._resampled(window, pixels, valid, at, scale)
+
+    def _resampled(
+        self, window: Window, pixels: Pixels, valid: Valid | None, at: Positions, scale: float
+    ) -> _Block:
+        template, shape = self.template, (window.height, window.width)
+        out = np.empty((template.count, *shape), template.dtype)
+        any_valid = np.zeros(shape, bool)
+        for index, plane in enumerate(pixels):
+            mask = None if valid is None else valid[index]
+            if self.method != "nearest" and scale > 1.1:
+                plane, mask = _low_passed(plane, mask, scale)
+            values, good = interpolate(plane, mask, at, self.method)
+            is_alpha = index + 1 == template.alpha
+            values = as_dtype(values, template.dtype)
+            out[index] = _filled(values, good, 0.0 if is_alpha else template.fill, template.nodata)
+            any_valid |= good if not is_alpha else (good & (values > 0))
+        return _Block(window, out, any_valid) if any_valid.any() else _Block(window, None, None)
+
+
+def _low_passed(plane: Pixels, mask: Valid | None, scale: float) -> tuple[Pixels, Valid | None]:
+    """The band without the detail that the output grid cannot show; reading has averaged down to a factor of 2."""
+    whole = np.ones(plane.shape, bool) if mask is None else mask
+    if np.iscomplexobj(plane):
+        real, _ = smooth(np.where(whole, plane.real, 0), whole, scale)
+        imaginary, _ = smooth(np.where(whole, plane.imag, 0), whole, scale)
+        return (real + 1j * imaginary).astype(plane.dtype), mask
+    working = np.float32 if plane.dtype.itemsize <= 2 or plane.dtype == np.float32 else np.float64
+    blurred, _ = smooth(np.where(whole, plane, 0).astype(working), whole, scale)
+    return blurred, mask
+
+
+def _filled(values: Pixels, good: Valid, fill: float, nodata: float | None) -> Pixels:
+    """Values with the fill where they are not good; a good value that equals nodata moves to its neighbour."""
+    if nodata is not None and values.dtype.kind in "iu" and math.isfinite(nodata):
+        neighbour = nodata + 1 if nodata < np.iinfo(values.dtype).max else nodata - 1
+        values = np.where(good & (values == int(nodata)), values.dtype.type(neighbour), values)
+    return values if good.all() else np.where(good, values, values.dtype.type(fill))
+
+
+@contextlib.contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """The blocks are spread over threads here; OpenCV's own would only fight with these."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
