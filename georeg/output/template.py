@@ -77,7 +77,7 @@ class Template:
             colormaps={
                 b: dataset.colormap(b) for b in dataset.indexes if colours[b - 1] == ColorInterp.palette
             },
-            tags={ns: _kept(dataset.tags(ns=ns)) for ns in _namespaces(dataset)},
+            tags={ns: _kept(dataset.tags(ns=ns)) for ns in (None, *own_namespaces(dataset))},
         )
 
     def profile(self, output: OutputGrid) -> dict[str, Any]:
@@ -124,11 +124,9 @@ def _numpy_dtype(name: str) -> str:
     return {"complex_int16": "complex64"}.get(name, name)
 
 
-def _namespaces(dataset: rasterio.DatasetReader) -> list[str | None]:
-    return [
-        None,
-        *(ns for ns in dataset.tag_namespaces() if ns not in _NOT_KEPT and not ns.startswith("xml:")),
-    ]
+def own_namespaces(dataset: rasterio.DatasetReader) -> list[str]:
+    """Tag namespaces that a user or a sensor's product put there, not GDAL."""
+    return [ns for ns in dataset.tag_namespaces() if ns not in _NOT_KEPT and not ns.startswith("xml:")]
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from georeg.errors import UsageError
 from georeg.output.grid import Mapping, OutputGrid, plan_grid
 from georeg.output.kernels import REACH_PX, Positions, as_dtype, interpolate
 from georeg.output.options import OutputOptions, Progress, no_progress
-from georeg.output.template import Template
+from georeg.output.template import Template, own_namespaces
 from georeg.raster.atomic import atomic_output, check_output
 from georeg.raster.files import gdal_environment, is_local, open_dataset
 from georeg.raster.lattice import Lattice
@@ -114,24 +114,26 @@ def convert(source: str, target: str, options: OutputOptions, threads: int, pale
                 f"There is no GDAL driver {options.driver!r}: try COG, GTiff, PNG or JP2OpenJPEG."
             )
         with open_dataset(source) as dataset:
-            chosen = settings | _by_dtype(options.driver, dataset, paletted)
+            chosen = settings | _by_content(options.driver, dataset, paletted)
             chosen |= {key.upper(): value for key, value in options.creation_options.items()}
             rasterio.shutil.copy(dataset, target, driver=options.driver, **chosen)
 
 
-def _by_dtype(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:
-    complex_pixels = dataset.dtypes[0].startswith("complex")
+def _by_content(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:
+    """Creation options that depend on what is written."""
+    if driver not in ("COG", "GTiff"):
+        return {}
+    chosen = {}
+    is_complex = dataset.dtypes[0].startswith("complex")
     if driver == "COG":
-        overviews = {"OVERVIEWS": "NONE"} if complex_pixels else {}
-        resampling = "NEAREST" if paletted else "AVERAGE"
-        return {
-            "OVERVIEW_RESAMPLING": resampling,
-            **overviews,
-            **({"PREDICTOR": "NO"} if complex_pixels else {}),
-        }
-    if driver == "GTiff" and not complex_pixels:
-        return {"PREDICTOR": "3" if dataset.dtypes[0].startswith("float") else "2"}
-    return {}
+        chosen["OVERVIEW_RESAMPLING"] = "NEAREST" if paletted else "AVERAGE"
+        chosen |= {"OVERVIEWS": "NONE", "PREDICTOR": "NO"} if is_complex else {}
+    elif not is_complex:
+        chosen["PREDICTOR"] = "3" if dataset.dtypes[0].startswith("float") else "2"
+    # GDAL copies tags of other namespaces only on request, and then leaves the bands' own tags behind.
+    if own_namespaces(dataset) and not any(dataset.tags(band) for band in dataset.indexes):
+        chosen["COPY_SRC_MDD"] = "YES"
+    return chosen
 
 
 def _discard(work: str) -> None:

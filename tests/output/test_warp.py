@@ -155,7 +155,6 @@ def test_everything_but_pixels_is_kept(moving, tmp_path):
         dataset.scales, dataset.offsets, dataset.units = (0.1, 0.2, 0.3), (1, 2, 3), ("K", "m", "s")
         dataset.update_tags(ACQUIRED="2020-01-01")
         dataset.update_tags(2, WAVELENGTH="560")
-        dataset.update_tags(ns="MINE", KEY="value")
         dataset.update_tags(1, STATISTICS_MEAN="3")
     scene = open_scene(scene.path)
     for driver in ("COG", "GTiff"):
@@ -171,9 +170,17 @@ def test_everything_but_pixels_is_kept(moving, tmp_path):
             assert dataset.nodata == -9
             assert dataset.tags()["ACQUIRED"] == "2020-01-01"
             assert dataset.tags(2)["WAVELENGTH"] == "560"
-            assert dataset.tags(ns="MINE") == {"KEY": "value"}
             assert "STATISTICS_MEAN" not in dataset.tags(1)
             assert set(np.unique(dataset.read())) == {-9, 7}
+
+
+def test_tags_of_other_namespaces_are_kept(moving, tmp_path):
+    scene = moving(np.ones((20, 20), np.uint8))
+    with open_dataset(scene.path, mode="r+") as dataset:
+        dataset.update_tags(ns="MINE", KEY="value")
+    write_warped(scene, rotation(), reference_scene(30, 30), tmp_path / "o.tif")
+    with open_dataset(tmp_path / "o.tif") as dataset:
+        assert dataset.tags(ns="MINE") == {"KEY": "value"}
 
 
 def test_colour_table_and_nearest_are_kept(moving, tmp_path):
