@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 
 from georeg.errors import UsageError
 from georeg.raster.atomic import atomic_output
+from georeg.raster.files import without_warnings
 from georeg.raster.geocoding import WGS84, Geocoding, transform_map
 from georeg.result import Registration
 from georeg.scene import FloatArray, Scene
@@ -122,18 +123,19 @@ def _write_layer(
     append: bool = False,
 ) -> None:
     options = {"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else {}
-    pyogrio.raw.write(
-        path,
-        geometry=shapely.to_wkb(shapes),
-        field_data=list(table.values()),
-        fields=list(table),
-        geometry_type=kind,
-        crs=crs,
-        layer=layer,
-        driver=driver,
-        append=append,
-        **options,
-    )
+    with without_warnings(UserWarning, "'crs' was not provided"):
+        pyogrio.raw.write(
+            path,
+            geometry=shapely.to_wkb(shapes),
+            field_data=list(table.values()),
+            fields=list(table),
+            geometry_type=kind,
+            crs=crs,
+            layer=layer,
+            driver=driver,
+            append=append,
+            **options,
+        )
 
 
 def _write_csv(registration: Registration, path: str) -> None:

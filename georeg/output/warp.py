@@ -36,14 +36,12 @@ _COG_DEFAULTS = {
     "PREDICTOR": "YES",
     "LEVEL": "3",
     "BIGTIFF": "IF_SAFER",
-    "COPY_SRC_MDD": "YES",
 }
 _GTIFF_DEFAULTS = {
     "COMPRESS": "DEFLATE",
     "TILED": "YES",
     "ZLEVEL": "3",
     "BIGTIFF": "IF_SAFER",
-    "COPY_SRC_MDD": "YES",
 }
 
 Pixels = npt.NDArray[Any]

@@ -57,6 +57,14 @@ def reading(name: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def without_warnings(category: type[Warning], message: str = "") -> Iterator[None]:
+    """Silence warnings that do not concern a user; one thread at a time, as Python's filters are global."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message, category)
+        yield
+
+
 def first_sentence(error: BaseException) -> str:
     """GDAL's message, without line breaks and without its last full stop."""
     cause = error.__cause__ or error
@@ -79,8 +87,7 @@ def same_file(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> 
 
 
 def _open_quietly(name: str, **options: Any) -> rasterio.DatasetReader:
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with without_warnings(NotGeoreferencedWarning):
         return rasterio.open(name, **options)
 
 
