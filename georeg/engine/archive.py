@@ -9,10 +9,12 @@ that validation holds out.
 from __future__ import annotations
 
 import csv
+import os
 import tarfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -151,23 +153,30 @@ class Archive:
 
 
 def choose_holdout(archive: Archive, fraction: float = 0.05, seed: int = 0) -> tuple[str, ...]:
-    """Sources for validation: about `fraction` of the tiles of each modality, never a modality's last source.
+    """Sources for validation: of each modality about `fraction` of the tiles, from at most one source in
+    eight.
 
-    The order follows a hash of the source's name, so that a growing archive keeps its validation sources.
+    Variety is worth more to training than to validation, so few sources go. The order follows a hash of the
+    source's
+    name: a growing archive keeps its validation sources. The only source of a modality or of a kind of pair
+        stays.
     """
     counts = Counter(tile.source for tile in archive.tiles)
-    by_modality: dict[str, list[str]] = defaultdict(list)
-    for source, modality in {(tile.source, tile.modality) for tile in archive.tiles}:
-        by_modality[modality].append(source)
+    groups: dict[str, set[str]] = defaultdict(set)
+    for tile in archive.tiles:
+        groups[tile.modality].add(tile.source)
+    for pair in archive.pairs:
+        groups[archive.kind_of(pair)].add(archive.tiles[pair.first].source)
     chosen: set[str] = set()
-    for modality in sorted(by_modality):
-        sources = sorted(by_modality[modality], key=lambda name: zlib.crc32(f"{seed}/{name}".encode()))
+    for name in sorted(groups):
+        sources = sorted(groups[name], key=lambda source: zlib.crc32(f"{seed}/{source}".encode()))
         budget = fraction * sum(counts[source] for source in sources)
+        room = max(1, len(sources) // 8)
         for source in sources:
-            left = set(sources) - chosen - {source}
-            if left and counts[source] <= budget:
+            taken = chosen & groups[name]
+            fits = counts[source] <= budget - sum(counts[other] for other in taken) and len(taken) < room
+            if fits and all(group - chosen - {source} for group in groups.values()):
                 chosen.add(source)
-                budget -= counts[source]
     return tuple(sorted(chosen))
 
 
@@ -179,7 +188,7 @@ def read_archive(
     max_tiles_per_file: int = 64,
     min_px: int = 96,
     limit: int | None = None,
-    threads: int = 4,
+    threads: int | None = None,
     align_pairs: bool = True,
 ) -> Archive:
     """Read every usable image under `location` into memory.
@@ -193,7 +202,7 @@ def read_archive(
         max_tiles_per_file: at most so many tiles of one file, evenly spread.
         min_px: images with a smaller side are skipped.
         limit: read about this many files only, evenly spread over the archive (for trials).
-        threads: decoding threads.
+        threads: decoding threads; None for one a core, 16 at most.
         align_pairs: measure how far the tiles of each pair are apart and correct it; SAR pairs that neither
             agree nor can be corrected are left out (their tiles stay).
 
@@ -205,6 +214,7 @@ def read_archive(
     for root in roots:
         if not root.exists():
             raise InputError(f"{root} does not exist")
+    threads = threads or min(16, os.cpu_count() or 1)
     modalities = _read_manifest(manifest, roots)
     jobs = _thin(_list_files(roots), limit)
     tiles: list[Tile] = []
@@ -223,7 +233,8 @@ def read_archive(
         )
     pairs = _find_pairs(tiles)
     if align_pairs:
-        aligned = [(pair, _aligned(pair, tiles)) for pair in pairs]
+        with ThreadPoolExecutor(threads) as pool:
+            aligned = list(zip(pairs, pool.map(lambda pair: _aligned(pair, tiles), pairs), strict=True))
         pairs = tuple(new for _, new in aligned if new is not None)
         unfit = [tiles[old.first].name for old, new in aligned if new is None]
         if unfit:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ IMAGE_SUFFIXES = RASTER_SUFFIXES | PICTURE_SUFFIXES
 WHOLE_IMAGE_PX = 8192 * 8192
 GDAL_NODATA_TAG = 42113
 BLACK_RUN_PX = 9
+WHOLE_SIDES = 1.5
 
 
 class UnusableImageError(Exception):
@@ -76,7 +79,7 @@ def tile_boxes(size: tuple[int, int], tile_px: int, max_tiles: int) -> list[tupl
 
 
 def _starts(length: int, tile_px: int) -> tuple[list[int], int]:
-    if length <= tile_px:
+    if length <= WHOLE_SIDES * tile_px:
         return [0], length
     count = -(-length // tile_px)
     return [round(index * (length - tile_px) / (count - 1)) for index in range(count)], tile_px
@@ -196,9 +199,10 @@ def _stretch(array: NDArray, limits: tuple[float, float]) -> NDArray[np.uint8]:
 def _with_guessed_nodata(tile: Pixels) -> Pixels:
     """Mark blocks of pure black that reach the border: the fill around a swath that no header speaks of."""
     pixels, valid = tile
-    black = (pixels <= 1).all(axis=-1)
-    if black.mean() < 0.02 or (valid is not None and not valid.all()):
+    known = valid is not None and not valid.all()
+    if known or (pixels[::4, ::4] <= 1).all(axis=-1).mean() < 0.02:
         return tile
+    black = (pixels <= 1).all(axis=-1)
     blocks = _dilate(~_dilate(~black, BLACK_RUN_PX // 2), BLACK_RUN_PX // 2)
     border = np.concatenate([blocks[0], blocks[-1], blocks[:, 0], blocks[:, -1]])
     if border.mean() < 0.1:
@@ -219,8 +223,10 @@ def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 def _is_flat(tile: Pixels) -> bool:
     pixels, valid = tile
-    values = pixels if valid is None else pixels[valid]
-    return values.size < 1024 or float(values.std()) < 1.0
+    if valid is not None:
+        values = pixels[valid]
+        return values.size < 1024 or float(values.std()) < 1.0
+    return float(pixels[::3, ::3].std()) < 1.0 and float(pixels.std()) < 1.0
 
 
 def _number(text: object) -> float | None:
@@ -234,8 +240,6 @@ def decode_many(
     jobs: Iterator[tuple[str, bytes | Path]], tile_px: int, max_tiles: int, min_px: int, threads: int
 ) -> Iterator[tuple[str, list[Pixels] | str]]:
     """Decode files in order on a few threads: (name, tiles), or (name, reason) where the file is unusable."""
-    from collections import deque
-    from concurrent.futures import ThreadPoolExecutor
 
     def decode(job: tuple[str, bytes | Path]) -> tuple[str, list[Pixels] | str]:
         try:

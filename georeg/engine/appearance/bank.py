@@ -128,10 +128,9 @@ def render(
         for index in sorted({chain[step] for chain in chains if len(chain) > step}):
             views = [i for i, chain in enumerate(chains) if len(chain) > step and chain[step] == index]
             chosen = torch.tensor(views, device=images.device)
-            images[chosen] = bank[index].render(images[chosen], draw)
+            images[chosen] = _clipped(bank[index].render(images[chosen], draw))
             if bank[index].modality != KEEPS:
                 modality[chosen] = bank[index].modality
-        images = _clipped(images)
     return images, modality
 
 
