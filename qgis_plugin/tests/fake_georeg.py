@@ -8,6 +8,7 @@ What it does is chosen by the environment variable FAKE_GEOREG:
     sleep     reports progress, starts a child that sleeps, and sleeps itself until interrupted
     stubborn  the same, but it and its child ignore SIGINT and SIGTERM
     diskfull  a half-written temporary file, removed, and exit 5
+    killed_while_writing: leaves a temporary file and ignores everything but SIGKILL
     noise     other text between the progress lines
     old, alien: an old version, another program
 The file named by FAKE_GEOREG_LOG gets the process ids, the arguments and the environment as JSON.
@@ -32,7 +33,7 @@ def main(arguments):
     if command == "doctor":
         answer({"georeg": "0.1.0", "devices": ["cpu"], "weights": "intact"})
     log(arguments)
-    end_badly()
+    end_badly(arguments)
     if MODE in ("sleep", "stubborn"):
         sleep_long()
     {"match": match, "warp": warp, "batch": batch, "evaluate": evaluate}[command](arguments)
@@ -88,7 +89,7 @@ def evaluate(arguments):
     answer({"all": {"sr5": 0.9}})
 
 
-def end_badly():
+def end_badly(arguments):
     if MODE == "nooverlap":
         stop(3, "georeg: error: the images do not overlap: 12 km lie between them. Try --prior none.")
     if MODE == "usage":
@@ -111,6 +112,15 @@ def end_badly():
         sys.exit(0)
     if MODE == "diskfull":
         stop(5, "georeg: error: no space left to write out.tif: free some and try again")
+    if MODE == "killed_while_writing":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        output = arguments[-1]
+        folder, name = os.path.split(output)
+        stem, suffix = os.path.splitext(name)
+        open(os.path.join(folder, f".{stem}.{os.getpid()}-0123abcd{suffix}"), "w").close()
+        progress("write", 1, 9)
+        time.sleep(120)
     if MODE == "noise":
         print("georeg: WARNING: no nodata value is set\n{broken json\n\n{}", file=sys.stderr, flush=True)
 
@@ -121,10 +131,10 @@ def sleep_long():
         code = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; time.sleep(120)"
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-    child = subprocess.Popen([sys.executable, "-c", code])
-    log(sys.argv[1:], child.pid)
-    progress("tiles", 1, 4)
     try:
+        child = subprocess.Popen([sys.executable, "-c", code])
+        log(sys.argv[1:], child.pid)
+        progress("tiles", 1, 4)
         time.sleep(120)
     except KeyboardInterrupt:
         stop(130, "georeg: interrupted; nothing that was there has been changed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from georeg_qgis.executable.outcome import Outcome
+from georeg_qgis.executable.outcome import MEANINGS, Outcome
 
 
 def _registration(**quality: Any) -> dict[str, Any]:
@@ -16,11 +16,12 @@ def _registration(**quality: Any) -> dict[str, Any]:
 def test_rows_say_what_a_user_asks() -> None:
     outcome = Outcome.from_json(_registration(coverage=0.5, probability_correct=0.998))
     assert outcome.headline == "Aligned"
+    assert set(MEANINGS) == set(dict(outcome.rows))
     assert dict(outcome.rows) == {
-        "Accuracy (90 % of points within)": "0.83 m (0.40 px)",
-        "Tie points": "40 used of 50 found",
-        "Overlap covered by tie points": "50 %",
-        "Chance that it is right": "over 99 %",
+        "Accuracy": "0.83 m (0.40 px)",
+        "Tie points": "40 used of 50",
+        "Overlap covered": "50 %",
+        "Chance it is right": "over 99 %",
         "Transform": "Perspective",
     }
 

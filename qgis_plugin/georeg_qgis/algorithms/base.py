@@ -94,7 +94,12 @@ class GeoregAlgorithm(QgsProcessingAlgorithm):
             feedback.pushCommandInfo(_shown(arguments))
             reporter = _Reporter(feedback)
             return run_command(
-                arguments, reporter.progress, feedback.pushInfo, feedback.isCanceled, accepted_codes
+                arguments,
+                reporter.progress,
+                feedback.pushInfo,
+                feedback.isCanceled,
+                accepted_codes,
+                getattr(request, "outputs", ()),
             )
         except Cancelled as cause:
             raise QgsProcessingException("Cancelled. Nothing was written.") from cause

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 MODALITIES = {
-    "auto": "Detect automatically",
-    "optical": "Optical (photo, satellite colour)",
+    "auto": "Automatic",
+    "optical": "Optical",
     "sar": "Radar (SAR)",
-    "infrared": "Infrared or thermal",
+    "infrared": "Infrared, thermal",
     "map": "Map",
     "elevation": "Elevation model",
 }
 TRANSFORMS = {
     "auto": "Automatic",
     "shift": "Shift only",
-    "similarity": "Shift, rotation and scale",
+    "similarity": "Shift, rotation, scale",
     "affine": "Affine",
     "homography": "Perspective",
     "polynomial2": "Polynomial, 2nd order",

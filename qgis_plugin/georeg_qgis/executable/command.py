@@ -108,6 +108,11 @@ class Match:
             *(path for path in (self.moving, self.reference, self.output) if path),
         ]
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Paths of the files that are to be written."""
+        return tuple(path for path in (self.output, self.registration, self.report, *self.points) if path)
+
     def _results(self) -> list[str]:
         return [
             *_valued("--registration", self.registration),
@@ -143,6 +148,11 @@ class Warp:
     registration: str
     driver: str = ""
     grid: Grid = field(default_factory=Grid)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Paths of the files that are to be written."""
+        return (self.output,)
 
     def arguments(self, executable: str, machine: Machine) -> list[str]:
         return [

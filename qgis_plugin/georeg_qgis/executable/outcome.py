@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 VERDICTS = {"pass": "Aligned", "warn": "Aligned, but check it", "fail": "Not aligned"}
+MEANINGS = {
+    "Accuracy": "Nine of ten check points, which were not used for the fit, lie closer than this.",
+    "Tie points": "Points that agree with the transform, of all that were matched.",
+    "Overlap covered": "The part of the common area that has tie points nearby.",
+    "Chance it is right": "How often georeg was right on test pairs that looked like this one.",
+    "Transform": "The simplest one that fits the check points.",
+}
 TRANSFORMS = {
     "shift": "Shift",
-    "similarity": "Shift, rotation and scale",
+    "similarity": "Shift, rotation, scale",
     "affine": "Affine",
     "homography": "Perspective",
     "polynomial2": "Polynomial, 2nd order",
@@ -76,12 +83,11 @@ class Outcome:
     @property
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each figure on the result card."""
-        rows = [("Accuracy (90 % of points within)", self.accuracy)]
-        rows.append(("Tie points", f"{self.inliers} used of {self.matches} found"))
+        rows = [("Accuracy", self.accuracy), ("Tie points", f"{self.inliers} used of {self.matches}")]
         if self.coverage is not None:
-            rows.append(("Overlap covered by tie points", f"{round(100 * self.coverage)} %"))
+            rows.append(("Overlap covered", f"{round(100 * self.coverage)} %"))
         if self.probability is not None:
-            rows.append(("Chance that it is right", _percent(self.probability)))
+            rows.append(("Chance it is right", _percent(self.probability)))
         if self.transform:
             rows.append(("Transform", TRANSFORMS.get(self.transform, self.transform)))
         return rows

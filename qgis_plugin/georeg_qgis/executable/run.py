@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import command
 from .failure import GeoregFailed, failure_sentence
-from .process import Finished, run_program
+from .leftovers import remove_leftovers
+from .process import Cancelled, Finished, run_program
 from .progress import Progress, parse_progress
 
 _versions: dict[tuple[str, float], str] = {}
@@ -21,6 +23,7 @@ def run_georeg(
     on_text: Callable[[str], None] = lambda text: None,
     is_cancelled: Callable[[], bool] = lambda: False,
     accepted_codes: tuple[int, ...] = (0,),
+    outputs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run one georeg command and return the JSON object that it prints.
 
@@ -29,6 +32,7 @@ def run_georeg(
         on_progress: gets the progress reports; on_text the other lines of stderr.
         is_cancelled: asked ten times a second.
         accepted_codes: exit codes that come with a result.
+        outputs: files that are to be written; what a forced end leaves of them is removed.
 
     Raises:
         GeoregFailed: another exit code, or no JSON; its message is georeg's own sentence.
@@ -43,7 +47,14 @@ def run_georeg(
         elif line.strip():
             on_text(line)
 
-    finished = run_program(arguments, take, is_cancelled)
+    started = time.time()
+    try:
+        finished = run_program(arguments, take, is_cancelled)
+    except Cancelled:
+        remove_leftovers(outputs, started)
+        raise
+    if finished.code < 0:
+        remove_leftovers(outputs, started)
     if finished.code not in accepted_codes:
         raise GeoregFailed(failure_sentence(finished.code, finished.stderr_lines), finished.code)
     return _result(finished)

@@ -5,7 +5,7 @@ The reference is painted over the map as a picture; layers and their visibility 
 
 from __future__ import annotations
 
-from qgis.core import QgsMapRendererParallelJob, QgsMapSettings, QgsRasterLayer
+from qgis.core import QgsMapRendererParallelJob, QgsMapSettings, QgsProject, QgsRasterLayer
 from qgis.gui import QgsMapCanvas, QgsMapCanvasItem, QgsMapTool
 from qgis.PyQt.QtCore import QObject, QRectF, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtGui import QColor, QImage, QPen
@@ -67,7 +67,8 @@ class Comparison(QObject):
     def __init__(self, canvas: QgsMapCanvas, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._canvas = canvas
-        self._overlay = self._tool = self._former_tool = self._job = self._layer = None
+        self._overlay = self._tool = self._former_tool = self._job = None
+        self._layer_id = ""
         self._timer = QTimer(self)
         self._timer.setInterval(FLICKER_MS)
         self._timer.timeout.connect(self._flip)
@@ -92,30 +93,38 @@ class Comparison(QObject):
 
     def stop(self) -> None:
         """Give the map view back as it was."""
+        if self.active:
+            self._clear()
+            self.ended.emit()
+
+    def _clear(self) -> None:
         if not self.active:
             return
         overlay, tool, former = self._overlay, self._tool, self._former_tool
         self._overlay = self._tool = self._former_tool = None
         self._timer.stop()
         self._canvas.extentsChanged.disconnect(self._render)
-        self._layer.willBeDeleted.disconnect(self.stop)
+        QgsProject.instance().layersWillBeRemoved.disconnect(self._removed)
         self._canvas.scene().removeItem(overlay)
         if tool is not None and self._canvas.mapTool() is tool and former is not None:
             self._canvas.setMapTool(former)
-        self.ended.emit()
 
     def _begin(self, reference: QgsRasterLayer, share: float, line: bool) -> None:
-        self.stop()
-        self._layer = reference
+        self._clear()
+        self._layer_id = reference.id()
         self._overlay = _Overlay(self._canvas)
         self._overlay.share, self._overlay.line = share, line
         self._canvas.extentsChanged.connect(self._render)
-        reference.willBeDeleted.connect(self.stop)
+        QgsProject.instance().layersWillBeRemoved.connect(self._removed)
         self._render()
+
+    def _removed(self, layer_ids: list[str]) -> None:
+        if self._layer_id in layer_ids:
+            self.stop()
 
     def _render(self) -> None:
         settings = QgsMapSettings(self._canvas.mapSettings())
-        settings.setLayers([self._layer])
+        settings.setLayers([QgsProject.instance().mapLayer(self._layer_id)])
         self._job = QgsMapRendererParallelJob(settings)
         self._job.finished.connect(self._rendered)
         self._job.start()

@@ -25,7 +25,13 @@ def default_pair(iface) -> tuple[QgsRasterLayer | None, QgsRasterLayer | None]:
     shown = _rasters_in_view(iface)
     moving = selected[0] if selected else (shown[0] if shown else None)
     below = [layer for layer in shown if layer is not moving]
-    return moving, below[0] if below else None
+    reference = below[0] if below else None
+    return (reference, moving) if _is_likelier_reference(moving, reference) else (moving, reference)
+
+
+def _is_likelier_reference(layer: QgsRasterLayer | None, other: QgsRasterLayer | None) -> bool:
+    """Colour images serve as reference more often than images with one band (radar, thermal)."""
+    return layer is not None and other is not None and layer.bandCount() >= 3 and other.bandCount() == 1
 
 
 def extent_in(layer: QgsMapLayer, crs) -> QgsRectangle:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import processing
-from qgis.core import QgsMapLayerStyle, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.core import QgsMapLayerStyle, QgsProject, QgsRasterLayer
 from qgis.gui import QgsDockWidget
-from qgis.PyQt.QtCore import QUrl
+from qgis.PyQt.QtCore import Qt, QUrl
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import (
     QFileDialog,
@@ -31,7 +31,7 @@ from ..executable.environment import ExecutableMissing
 from ..executable.outcome import Outcome
 from ..icons import icon
 from ..results import apply_style, layer_style
-from ..tie_points import show_residuals
+from ..tie_points import tie_point_layer
 from .compare import Comparison
 from .defaults import default_pair
 from .export import Export
@@ -39,6 +39,8 @@ from .form import MatchForm
 from .job import MatchJob
 from .result_card import ResultCard
 from .settings_page import PAGE
+
+PANEL_WIDTH = 290
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Run:
     reference_id: str
     parameters: dict[str, Any]
     add_points: bool
+    project_closed: bool = False
 
 
 class GeoregDock(QgsDockWidget):
@@ -72,6 +75,7 @@ class GeoregDock(QgsDockWidget):
 
     def close_down(self) -> None:
         """End what goes on, before the plugin goes."""
+        QgsProject.instance().cleared.disconnect(self._project_closed)
         self.comparison.stop()
         self.job.cancel()
 
@@ -113,9 +117,10 @@ class GeoregDock(QgsDockWidget):
         layout.addWidget(self.setup_button)
         layout.addWidget(self.form)
         buttons = QHBoxLayout()
-        for button in (self.run_button, self.cancel_button, self.more_button):
+        for button in (self.run_button, self.cancel_button):
             buttons.addWidget(button)
         layout.addLayout(buttons)
+        layout.addWidget(self.more_button)
         layout.addWidget(self.bar)
         layout.addWidget(self.stage)
         layout.addWidget(self.card)
@@ -123,6 +128,9 @@ class GeoregDock(QgsDockWidget):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content.setMinimumWidth(PANEL_WIDTH)
+        scroll.setMinimumWidth(PANEL_WIDTH + scroll.verticalScrollBar().sizeHint().width())
         scroll.setWidget(content)
         self.setWidget(scroll)
 
@@ -146,6 +154,7 @@ class GeoregDock(QgsDockWidget):
         self.card.report.connect(self._open_report)
         self.card.save_points.connect(self._save_points)
         self.visibilityChanged.connect(self._shown)
+        QgsProject.instance().cleared.connect(self._project_closed)
 
     def _shown(self, visible: bool) -> None:
         if visible and not self.job.running:
@@ -191,19 +200,31 @@ class GeoregDock(QgsDockWidget):
     def _done(self, results: dict[str, Any]) -> None:
         self._say("")
         outcome = _read_outcome(results["REGISTRATION"])
-        if self.run.add_points:
-            self._add_points(results["POINTS"])
-        has_layers = self._add_result(results["OUTPUT"]) and self._reference() is not None
+        has_layers = self._add_layers(results)
         if outcome is not None:
             self.card.show_outcome(outcome, has_layers)
         self._offer_files()
         self.form.next_output()
         self._refresh()
 
+    def _project_closed(self) -> None:
+        if self.run is not None:
+            self.run.project_closed = True
+
     def _offer_files(self) -> None:
         files = self.run.parameters
         self.card.offer(os.path.isfile(files["REPORT"]), os.path.isfile(files["GCP_FILE"]))
         self.card.show()
+
+    def _add_layers(self, results: dict[str, Any]) -> bool:
+        """Add the results to the project; False where there is nothing to compare."""
+        if self.run.project_closed:
+            self._say(f"The project was closed meanwhile. The aligned image is {results['OUTPUT']}")
+            return False
+        added = self._add_result(results["OUTPUT"])
+        if self.run.add_points:
+            self._add_points(results["POINTS"])
+        return added and self._reference() is not None
 
     def _add_result(self, path: str) -> bool:
         layer = QgsRasterLayer(path, f"{self.run.name} (aligned)")
@@ -216,9 +237,8 @@ class GeoregDock(QgsDockWidget):
         return True
 
     def _add_points(self, path: str) -> None:
-        layer = QgsVectorLayer(path, f"{self.run.name} (tie points)")
+        layer = tie_point_layer(path, f"{self.run.name} (tie points)")
         if layer.isValid():
-            show_residuals(layer)
             QgsProject.instance().addMapLayer(layer)
 
     def _reference(self) -> QgsRasterLayer | None:
@@ -248,9 +268,7 @@ class GeoregDock(QgsDockWidget):
                 self._say(f"{path} could not be written: {cause.strerror}.")
 
     def _open_dialog(self) -> None:
-        parameters = self.form.parameters()
-        keep = ("MOVING", "REFERENCE", "MOVING_MODALITY", "REFERENCE_MODALITY", "TRANSFORM", "OUTPUT")
-        processing.execAlgorithmDialog("georeg:match", {name: parameters[name] for name in keep})
+        processing.execAlgorithmDialog("georeg:match", self.form.chosen())
 
     def _export(self, layer: QgsRasterLayer) -> None:
         other = next((one for one in self.form.layers if one is not layer), None)

@@ -23,6 +23,8 @@ from ..algorithms.choices import MODALITIES, TRANSFORMS
 from ..layers import LayerRefused, raster_path, same_source
 from .defaults import companions, default_output
 
+ROWS_BESIDE_SWAP = 4
+
 
 class MatchForm(QWidget):
     """What a run needs; signals: `changed` by the user, `export_wanted` for a layer that is to be saved."""
@@ -51,16 +53,19 @@ class MatchForm(QWidget):
         return path if not path or os.path.splitext(path)[1] else f"{path}.tif"
 
     def parameters(self) -> dict[str, Any]:
-        """Parameters of georeg:match."""
+        """Parameters of georeg:match for a run of the panel's own."""
+        return {**self.chosen(), **companions(self.output)}
+
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen; layers by their ids, because a layer itself may be deleted during a run."""
         moving, reference = self.layers
         return {
-            "MOVING": moving,
-            "REFERENCE": reference,
+            "MOVING": moving.id() if moving else "",
+            "REFERENCE": reference.id() if reference else "",
             "MOVING_MODALITY": self.moving_kind.currentIndex(),
             "REFERENCE_MODALITY": self.reference_kind.currentIndex(),
             "TRANSFORM": self.transform.currentIndex(),
             "OUTPUT": self.output,
-            **companions(self.output),
         }
 
     def problem(self) -> tuple[str, QgsRasterLayer | None]:
@@ -84,6 +89,7 @@ class MatchForm(QWidget):
             self.output_file.blockSignals(True)
             self.output_file.setFilePath(default_output(moving))
             self.output_file.blockSignals(False)
+        self.output_file.setToolTip(self.output)
 
     def next_output(self) -> None:
         """After a run: the next one gets a file of its own."""
@@ -102,7 +108,7 @@ class MatchForm(QWidget):
         self.output_file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
         self.output_file.setFilter("GeoTIFF (*.tif *.tiff)")
         self.output_file.setDialogTitle("Write the aligned image to")
-        self.add_points = QCheckBox("Add the tie points, with arrows for the error left")
+        self.add_points = QCheckBox("Add tie points with error arrows")
         self.add_points.setChecked(True)
         self.notice = QLabel()
         self.notice.setWordWrap(True)
@@ -116,9 +122,9 @@ class MatchForm(QWidget):
         grid.setColumnStretch(1, 1)
         rows = [
             ("&Image to align", self.moving),
-            ("Kind", self.moving_kind),
+            ("&Kind", self.moving_kind),
             ("&Reference", self.reference),
-            ("Kind", self.reference_kind),
+            ("Kin&d", self.reference_kind),
             ("&Transform", self.transform),
             ("&Write to", self.output_file),
         ]
@@ -126,8 +132,8 @@ class MatchForm(QWidget):
             label = QLabel(text)
             label.setBuddy(widget)
             grid.addWidget(label, row, 0)
-            grid.addWidget(widget, row, 1)
-        grid.addWidget(self.swap, 1, 2, 2, 1)
+            grid.addWidget(widget, row, 1, 1, 1 if row < ROWS_BESIDE_SWAP else 2)
+        grid.addWidget(self.swap, 0, 2, ROWS_BESIDE_SWAP, 1)
         layout.addLayout(grid)
         layout.addWidget(self.add_points)
         layout.addWidget(self.notice)
@@ -142,6 +148,7 @@ class MatchForm(QWidget):
 
     def _output_named(self, path: str) -> None:
         self._output_chosen = bool(path.strip())
+        self.output_file.setToolTip(path)
         self._refresh()
 
     def _layer_changed(self, layer: QgsMapLayer | None) -> None:
@@ -161,12 +168,18 @@ def _layer_box(name: str) -> QgsMapLayerComboBox:
     box.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
     box.setAllowEmptyLayer(True)
     box.setAccessibleName(name)
-    box.setMinimumContentsLength(12)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
+    return _narrow(box)
 
 
 def _choice_box(choices: dict[str, str]) -> QComboBox:
     box = QComboBox()
     box.addItems(list(choices.values()))
+    box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
+    return _narrow(box)
+
+
+def _narrow(box: QComboBox) -> QComboBox:
+    """Let a box be narrower than its longest entry, so that the panel fits beside a map."""
+    box.setMinimumContentsLength(8)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return box

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QFormLayout, QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ..executable.outcome import Outcome
+from ..executable.outcome import MEANINGS, Outcome
 
 COLOURS = {"pass": "#1a7f37", "warn": "#9a6700", "fail": "#b3261e"}
 SIGNS = {"pass": "✔", "warn": "!", "fail": "✖"}
@@ -34,6 +34,8 @@ class ResultCard(QFrame):
             "Save .&points…", "Tie points as a file for the Georeferencer of QGIS", self.save_points
         )
         self._lay_out()
+        self.swipe.connect(lambda on: on and _uncheck(self.flicker_button))
+        self.flicker.connect(lambda on: on and _uncheck(self.swipe_button))
 
     def show_outcome(self, outcome: Outcome, has_layers: bool) -> None:
         """Show what georeg found; comparing needs the result and the reference."""
@@ -57,10 +59,8 @@ class ResultCard(QFrame):
         self.points_button.setEnabled(points)
 
     def comparison_ended(self) -> None:
-        for button in (self.swipe_button, self.flicker_button):
-            button.blockSignals(True)
-            button.setChecked(False)
-            button.blockSignals(False)
+        _uncheck(self.swipe_button)
+        _uncheck(self.flicker_button)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -89,7 +89,10 @@ class ResultCard(QFrame):
         while self.figures.rowCount():
             self.figures.removeRow(0)
         for label, value in rows:
-            self.figures.addRow(label, QLabel(value))
+            shown = QLabel(value)
+            shown.setToolTip(MEANINGS[label])
+            self.figures.addRow(label, shown)
+            self.figures.labelForField(shown).setToolTip(MEANINGS[label])
 
 
 def _button(text: str, tip: str, signal) -> QPushButton:
@@ -105,3 +108,10 @@ def _toggle(text: str, tip: str, signal) -> QPushButton:
     button.setCheckable(True)
     button.toggled.connect(signal)
     return button
+
+
+def _uncheck(button: QPushButton) -> None:
+    """Uncheck without a signal."""
+    button.blockSignals(True)
+    button.setChecked(False)
+    button.blockSignals(False)
