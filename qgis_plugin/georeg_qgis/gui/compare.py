@@ -106,8 +106,8 @@ class Comparison(QObject):
         self._canvas.extentsChanged.disconnect(self._render)
         QgsProject.instance().layersWillBeRemoved.disconnect(self._removed)
         self._canvas.scene().removeItem(overlay)
-        if tool is not None and self._canvas.mapTool() is tool and former is not None:
-            self._canvas.setMapTool(former)
+        if tool is not None and self._canvas.mapTool() is tool:
+            self._canvas.unsetMapTool(tool) if former is None else self._canvas.setMapTool(former)
 
     def _begin(self, reference: QgsRasterLayer, share: float, line: bool) -> None:
         self._clear()
