@@ -62,6 +62,11 @@ class DaskCluster:
         return self._client
 
     @property
+    def in_flight(self) -> int:
+        """Tasks that were submitted and have not come back."""
+        return len(self._units)
+
+    @property
     def room(self) -> int:
         """Tasks that may be submitted now; follows the cluster as it grows and shrinks."""
         threads = sum(
