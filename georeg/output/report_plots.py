@@ -107,9 +107,20 @@ class Scatter:
     ce90_radius: float | None
 
 
-def kinds(registration: Registration) -> dict[str, npt.NDArray[np.bool_]]:
-    """Each tie point is an inlier of the fit, a check point held out of it, or an outlier."""
+def held_out_in_turn(registration: Registration) -> bool:
+    """Whether the check points are the inliers themselves, each left out of a fit in its turn."""
     tie = registration.tie
+    return bool(tie.check.any()) and bool((tie.inlier | ~tie.check).all())
+
+
+def kinds(registration: Registration) -> dict[str, npt.NDArray[np.bool_]]:
+    """Each tie point is an inlier of the fit, a check point held out of it, or an outlier.
+
+    Where each was held out in its turn they are all called inliers.
+    """
+    tie = registration.tie
+    if held_out_in_turn(registration):
+        return {"outlier": ~tie.inlier, "inlier": tie.inlier.copy(), "check": np.zeros_like(tie.inlier)}
     return {"outlier": ~tie.inlier & ~tie.check, "inlier": tie.inlier & ~tie.check, "check": tie.check.copy()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from georeg.output.report_motion import Motion, describe_motion
+from georeg.output.report_plots import held_out_in_turn
 from georeg.result import Registration
 from georeg.scene import Scene
 
@@ -84,7 +85,9 @@ def figures(registration: Registration) -> tuple[Figure, ...]:
     """The five figures at the top of the page."""
     quality, tie = registration.quality, registration.tie
     checks = int(tie.check.sum())
-    counted = f"the {checks:,} check points, which" if checks else "check points, which"
+    counted = f"the {checks:,} check points, which the fit has not seen" if checks else "check points"
+    if held_out_in_turn(registration):
+        counted = f"{checks:,} check points: the tie points, each left out of the fit in its turn"
     return (
         _distance_figure(
             "CE90",
@@ -96,7 +99,7 @@ def figures(registration: Registration) -> tuple[Figure, ...]:
             "Check-point RMSE",
             quality.holdout_rmse_px,
             _metres(quality.holdout_rmse_px, registration.reference),
-            f"The root-mean-square error over {counted} the fit has not seen.",
+            f"The root-mean-square error over {counted}.",
         ),
         Figure(
             "Tie points",

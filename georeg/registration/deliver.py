@@ -55,14 +55,25 @@ def deliver(
     """
     destinations.check(_inputs(moving, reference, match_options), output_options.overwrite)
     registration = register(moving, reference, match_options, progress)
-    refused = registration.quality.verdict == "fail"
-    if destinations.raster and registration.transform and (not refused or output_options.keep_failed):
-        threaded = replace(output_options, num_threads=match_options.num_threads)
-        write_raster(registration, destinations.raster, threaded, progress)
-    _write_companions(registration, destinations, progress)
-    if refused:
+    write_delivery(
+        registration, destinations, replace(output_options, num_threads=match_options.num_threads), progress
+    )
+    if registration.quality.verdict == "fail":
         raise RefusedError(refusal(registration), registration)
     return registration
+
+
+def write_delivery(
+    registration: Registration,
+    destinations: Destinations,
+    output_options: OutputOptions = OutputOptions(),
+    progress: Progress = no_progress,
+) -> None:
+    """Write what is wanted of a registration; the raster only if it is trusted or `keep_failed` is set."""
+    refused = registration.quality.verdict == "fail"
+    if destinations.raster and registration.transform and (not refused or output_options.keep_failed):
+        write_raster(registration, destinations.raster, output_options, progress)
+    _write_companions(registration, destinations, progress)
 
 
 def apply_registration(

@@ -275,6 +275,16 @@ def test_tie_points_are_drawn_by_kind_and_counted():
     assert plot.arrows["outlier"] == ""
 
 
+def test_inliers_that_are_check_points_in_turn_are_called_inliers():
+    tie = passed().tie
+    in_turn = passed(tie=replace(tie, inlier=tie.inlier | tie.check, check=tie.inlier | tie.check))
+    assert kinds(in_turn)["inlier"].sum() == (tie.inlier | tie.check).sum()
+    assert not kinds(in_turn)["check"].any()
+    text = Page(report_html(pictures(in_turn))).text
+    assert "over 367 check points: the tie points, each left out of the fit in its turn." in text
+    assert "check points 3" not in text
+
+
 def test_arrow_runs_to_where_the_transform_puts_the_point():
     none = np.zeros((1, 2))
     flags = np.array([True])
