@@ -25,6 +25,8 @@ class Positions:
 
     def __init__(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
         self.x, self.y = x, y
+        self.low = float(x.min()), float(y.min())
+        self.high = float(x.max()), float(y.max())
         self._fixed = cv2.convertMaps(x, y, cv2.CV_16SC2)
 
     def remap(self, plane: Array, kernel: int) -> Array:
@@ -53,15 +55,18 @@ def interpolate(plane: Array, valid: Valid | None, at: Positions, method: str) -
     Returns:
         (H, W) in plane's dtype, rounded where that is an integer one, and (H, W) bool; the rest has no meaning.
     """
-    shown, good = at.nearest(np.ones(plane.shape, bool) if valid is None else valid)
-    good &= shown
+    whole = valid is None and _within(plane.shape, at, REACH_PX[method])
+    if whole:
+        good = np.ones(at.x.shape, bool)
+    else:
+        shown, good = at.nearest(np.ones(plane.shape, bool) if valid is None else valid)
+        good &= shown
     if method == "nearest":
         return at.nearest(plane)[0], good
     if np.iscomplexobj(plane):
         real, _ = interpolate(np.ascontiguousarray(plane.real), valid, at, method)
         imaginary, _ = interpolate(np.ascontiguousarray(plane.imag), valid, at, method)
         return (real + 1j * imaginary).astype(plane.dtype), good
-    whole = valid is None and _within(plane.shape, at, REACH_PX[method])
     if whole and method != "cubic" and plane.dtype.name in _NATIVE:
         return at.remap(plane, _flag(method)), good
     working = plane.astype(
@@ -79,8 +84,8 @@ def interpolate(plane: Array, valid: Valid | None, at: Positions, method: str) -
 
 def as_dtype(values: Array, dtype: np.dtype[Any]) -> Array:
     """Floats as another dtype: integers rounded and kept within their range."""
-    if dtype.kind not in "iu":
-        return values.astype(dtype)
+    if dtype.kind not in "iu" or values.dtype == dtype:
+        return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     rounded = np.rint(values)
     if dtype.itemsize < 8:
@@ -95,8 +100,8 @@ def _flag(method: str) -> int:
 
 def _within(shape: tuple[int, ...], at: Positions, reach: int) -> bool:
     """Whether every kernel lies inside the plane."""
-    low = min(float(at.x.min()), float(at.y.min()))
-    return bool(low >= reach and at.x.max() < shape[1] - 1 - reach and at.y.max() < shape[0] - 1 - reach)
+    inside = min(at.low) >= reach and at.high[0] < shape[1] - 1 - reach and at.high[1] < shape[0] - 1 - reach
+    return bool(inside)
 
 
 def _smooth_kernel(working: Array, at: Positions, method: str) -> Array:

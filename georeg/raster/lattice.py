@@ -87,10 +87,16 @@ class Lattice:
         if self.step == 0:
             local = np.where(np.isfinite(local), local, -1e4).astype(np.float32)
             return np.ascontiguousarray(local[..., 0]), np.ascontiguousarray(local[..., 1])
-        down = _weights(self.shape[0], self.nodes.shape[0], self.step)
-        across = _weights(self.shape[1], self.nodes.shape[1], self.step).T
-        x, y = (down @ local[..., axis].astype(np.float32) @ across for axis in (0, 1))
-        return x, y
+        local = local.astype(np.float32)
+        return self._spread(local[..., 0]), self._spread(local[..., 1])
+
+    def _spread(self, values: Plane) -> Plane:
+        """Bilinear interpolation of (rows, cols) node values at the pixel centres, (H, W)."""
+        part = ((np.arange(self.step) + 0.5) / self.step).astype(np.float32)
+        rows = values[:-1, None, :] + np.diff(values, axis=0)[:, None, :] * part[None, :, None]
+        rows = rows.reshape(-1, values.shape[1])[: self.shape[0]]
+        whole = rows[:, :-1, None] + np.diff(rows, axis=1)[:, :, None] * part[None, None, :]
+        return np.ascontiguousarray(whole.reshape(self.shape[0], -1)[:, : self.shape[1]])
 
 
 def _evaluate(
@@ -101,13 +107,3 @@ def _evaluate(
     ys = step * (start_xy[1] + np.arange(math.ceil(shape[0] / step) + 1.0))
     grid = np.stack(np.meshgrid(xs, ys), -1)
     return np.asarray(out_to_scene(grid.reshape(-1, 2)), dtype=np.float64).reshape(grid.shape)
-
-
-def _weights(pixels: int, nodes: int, step: int) -> Plane:
-    """(pixels, nodes) linear interpolation weights of pixel centres between nodes."""
-    position = (np.arange(pixels) + 0.5) / step
-    left = np.minimum(position.astype(int), nodes - 2)
-    weights = np.zeros((pixels, nodes), np.float32)
-    weights[np.arange(pixels), left] = 1 - (position - left)
-    weights[np.arange(pixels), left + 1] = position - left
-    return weights

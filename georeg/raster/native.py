@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
 from types import TracebackType
 
 import numpy as np
@@ -18,12 +17,14 @@ from georeg.scene import Scene
 
 
 class NativeReader:
-    """Reads windows of every band of a scene; may be shared by threads, each of which opens the file itself."""
+    """Reads windows of every band of a scene; may be shared by threads, which take turns.
+
+    One open file for all of them: neighbouring windows share blocks, which are then decoded once.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._local = threading.local()
-        self._opened = ExitStack()
+        self._dataset = open_dataset(scene.path)
         self._lock = threading.Lock()
 
     def __enter__(self) -> NativeReader:
@@ -32,15 +33,7 @@ class NativeReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.close()
-
-    @property
-    def _dataset(self) -> rasterio.DatasetReader:
-        if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_dataset(self.scene.path)
-            with self._lock:
-                self._opened.enter_context(self._local.dataset)
-        return self._local.dataset
+        self._dataset.close()
 
     def read(self, window: SourceWindow) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_] | None]:
         """Read a window, averaged down by its factor.
@@ -49,7 +42,7 @@ class NativeReader:
             (bands, H, W) in the file's dtype, 0 outside the scene; (bands, H, W) bool validity, or None where all are
             valid. A pixel of an alpha band is valid wherever the scene is.
         """
-        with gdal_environment(), reading(self.scene.name):
+        with self._lock, gdal_environment(), reading(self.scene.name):
             dataset = self._dataset
             inner = inner_cells(*window.offset_and_size, window.shape, self.scene.grid)
             if inner is None:
