@@ -85,7 +85,7 @@ def refine(
     threshold_px: float,
     rounds: int = 5,
 ) -> Fit:
-    """Fit `kind` to the inliers by iteratively reweighted least squares (Cauchy weights), regathering inliers each round.
+    """Fit `kind` to the inliers by reweighted least squares (Cauchy weights), regathering inliers each round.
 
     Raises:
         ValueError: too few or degenerate points.
@@ -111,7 +111,7 @@ def residuals(transform: Transform, source_xy: FloatArray, target_xy: FloatArray
 def holdout(
     kind: str, source_xy: FloatArray, target_xy: FloatArray, groups: npt.NDArray[np.intp]
 ) -> FloatArray:
-    """(N,) distance of each point from a fit without its spatial group; infinite where the rest does not determine one."""
+    """(N,) distance of each point from a fit without its spatial group; infinite where there is no such fit."""
     distance = np.full(len(source_xy), np.inf)
     for group in np.unique(groups):
         out = groups == group

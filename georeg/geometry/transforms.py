@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
 
 from georeg.scene import FloatArray
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RBFInterpolator
 
 KINDS = ("shift", "similarity", "affine", "homography", "polynomial2", "polynomial3", "tps")
 MATRIX_KINDS = KINDS[:4]
@@ -127,6 +129,8 @@ class ThinPlateSpline:
 
     @cached_property
     def _spline(self) -> RBFInterpolator:
+        from scipy.interpolate import RBFInterpolator  # half a second to import, and seldom needed
+
         departure = self.target_xy - apply_matrix(self.affine, self.source_xy)
         scale = _spread(self.source_xy)
         return RBFInterpolator(self.source_xy / scale, departure, smoothing=self.smoothing, neighbors=None)

@@ -95,7 +95,7 @@ class TestInputs:
 
     def test_noise_is_refused_and_leaves_no_raster(self, small_pair, tmp_path, texture):
         image = write_image(tmp_path / "noise.tif", texture)
-        done = match(image, small_pair.reference, tmp_path / "out.tif", "--registration", tmp_path / "r.json")
+        done = match(image, small_pair.reference, tmp_path / "out.tif", "--prior", "geocoding")
         refused(done, 3, "noise.tif")
         assert not (tmp_path / "out.tif").exists()
 
@@ -105,7 +105,7 @@ class TestInputs:
         refused(match(small_pair.moving, small_pair.reference, option, "7"), 2, path, "band 7")
 
     def test_a_mask_of_another_size(self, small_pair, tmp_path):
-        mask = write_image(tmp_path / "mask.tif", np.ones((10, 12), np.uint8), Affine.identity(), None)
+        mask = write_image(tmp_path / "mask.tif", np.ones((10, 12), np.uint8))
         refused(match(small_pair.moving, small_pair.reference, "--mask", mask), 4, "mask.tif", "12 x 10")
 
     def test_a_mask_that_hides_everything(self, small_pair, tmp_path):
