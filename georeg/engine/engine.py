@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from georeg.engine.appearance.bank import FAMILIES, draw_chains, render
+from georeg.engine.appearance.bank import BANK, FAMILIES, draw_chains, render, styled_looks
 from georeg.engine.appearance.filters import per_image
+from georeg.engine.appearance.style import make_style_book
 from georeg.engine.archive import Archive
 from georeg.engine.batch import MODALITIES, TrainingBatch
 from georeg.engine.draw import Draw
@@ -54,6 +55,9 @@ class EngineConfig:
         fill_share: how many views have their empty area filled from another image (it is valid then, but
             unmatched).
         clutter_share: how many views have clouds of another image over them.
+        chain_lengths: weights of one, two and three looks a view.
+        plain_share: how many partners of a view with a look stay as they are.
+        styled: whether the style network's looks join the bank (read when the engine is made).
         dynamic_strength: exponent of the loss in the draw; 0 draws by the prior alone.
         bin_weights, family_weights, modality_weights: the prior of the recipes.
     """
@@ -66,6 +70,9 @@ class EngineConfig:
     geometry: GeometryRange = field(default_factory=GeometryRange)
     fill_share: float = 0.4
     clutter_share: float = 0.12
+    chain_lengths: tuple[float, float, float] = (0.6, 0.28, 0.12)
+    plain_share: float = 0.5
+    styled: bool = True
     dynamic_strength: float = 1.0
     bin_weights: dict[str, float] = field(default_factory=lambda: dict(BIN_WEIGHTS))
     family_weights: dict[str, float] = field(default_factory=lambda: dict(FAMILY_WEIGHTS))
@@ -126,8 +133,13 @@ class DataEngine:
         self.archive = archive.to(self.device)
         self.random = Draw(generator or torch.Generator().manual_seed(0), self.device)
         self._pyramids: dict[int, list[Tensor]] = {}
+        self.bank = BANK
+        config = config or EngineConfig()
+        if config.appearance and config.styled:
+            book = make_style_book(self.archive, self.device)
+            self.bank = BANK if book is None else BANK + styled_looks(book)
         self._members = _by_kind_and_source(self.archive)
-        self.configure(config or EngineConfig())
+        self.configure(config)
 
     def configure(self, config: EngineConfig) -> None:
         """Change the config between batches; running losses are kept."""
@@ -300,14 +312,19 @@ class DataEngine:
         if chains is None:
             if not self.config.appearance:
                 return images, modality
-            chains = draw_chains(self._families(recipes, real), self.random, modality.tolist())
-        return render(images, modality, chains, self.random)
+            families = self._families(recipes, real)
+            chains = draw_chains(
+                families, self.random, modality.tolist(), self.bank, self.config.chain_lengths
+            )
+        return render(images, modality, chains, self.random, self.bank)
 
     def _families(self, recipes: list[Recipe], real: list[bool]) -> list[int]:
         """The main family of every view: first all views 0, then all views 1."""
         plain, tone = FAMILIES.index("plain"), FAMILIES.index("tone")
         weights = torch.tensor([self.config.family_weights.get(name, 0.0) for name in FAMILIES])
-        weights[plain] = weights.sum().clamp_min(1e-6)
+        weights[plain] = 0.0
+        weights = weights / weights.sum().clamp_min(1e-9) * (1.0 - self.config.plain_share)
+        weights[plain] = self.config.plain_share
         sides: tuple[list[int], list[int]] = ([], [])
         for recipe, is_real in zip(recipes, real, strict=True):
             if is_real:

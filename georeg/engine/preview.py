@@ -14,7 +14,6 @@ import torch.nn.functional as nnf
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from georeg.engine.appearance.bank import BANK
 from georeg.engine.archive import Archive
 from georeg.engine.batch import MODALITIES, TrainingBatch
 from georeg.engine.engine import DataEngine, EngineConfig
@@ -48,7 +47,7 @@ def write_preview(
         The path written.
     """
     engine = DataEngine(archive, config, device, torch.Generator().manual_seed(seed))
-    strips = [_look_strip(engine, index, pairs_per_look) for index in range(len(BANK))]
+    strips = [_look_strip(engine, index, pairs_per_look) for index in range(len(engine.bank))]
     batch, tiles = engine.make(engine.sampler.draw(mixed_rows * pairs_per_look, engine.random))
     names = [engine.recipe_names[index] for index in batch.recipe.tolist()]
     cells = [_cell(engine, batch, tiles, row, name) for row, name in enumerate(names)]
@@ -65,7 +64,7 @@ def _look_strip(engine: DataEngine, look: int, count: int) -> np.ndarray:
     singles = [index for index in wanted if names[index].startswith("optical/")] or wanted or [0]
     recipe = torch.tensor([singles[row % len(singles)] for row in range(count)])
     batch, tiles = engine.make(recipe, [[] for _ in range(count)] + [[look] for _ in range(count)])
-    title = f"{BANK[look].family}: {BANK[look].name}"
+    title = f"{engine.bank[look].family}: {engine.bank[look].name}"
     return np.concatenate([_cell(engine, batch, tiles, row, title) for row in range(count)], axis=1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from georeg.engine.appearance.bank import BANK
 from georeg.engine.engine import DataEngine, EngineConfig
 from georeg.engine.preview import LABEL_PX, undo, write_preview
 
@@ -14,9 +13,10 @@ SMALL = EngineConfig(view_px=64, source_px=256)
 
 def test_sheet_has_a_row_for_each_look(small_archive, tmp_path):
     path = write_preview(small_archive, tmp_path / "sheet.png", SMALL, pairs_per_look=2, mixed_rows=3)
+    engine = DataEngine(small_archive, SMALL)
     with Image.open(path) as sheet:
         assert sheet.format == "PNG"
-        assert sheet.size == (2 * 4 * 68, (len(BANK) + 3) * (68 + LABEL_PX))
+        assert sheet.size == (2 * 4 * 68, (len(engine.bank) + 3) * (68 + LABEL_PX))
 
 
 def test_undoing_the_warp_puts_view1_onto_view0(small_archive):

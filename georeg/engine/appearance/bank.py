@@ -10,6 +10,7 @@ from torch import Tensor
 
 from georeg.engine.appearance import infrared, mixing, sar, structure, tone
 from georeg.engine.appearance.filters import to_unit
+from georeg.engine.appearance.style import StyleBook
 from georeg.engine.batch import MODALITIES
 from georeg.engine.draw import Draw
 
@@ -76,21 +77,31 @@ BANK: tuple[Look, ...] = (
 )
 
 
-def chain_lengths(count: int, draw: Draw) -> Tensor:
-    """(count,) 1 to 3 looks a view, one being most frequent."""
-    return 1 + draw.categorical(torch.tensor([0.55, 0.3, 0.15]), count)
+def styled_looks(book: StyleBook) -> tuple[Look, ...]:
+    """Looks in the manner of the archive's own SAR, infrared, map and elevation tiles."""
+    places = (("sar", "sar", SAR), ("infrared", "infrared", INFRARED), ("map", "structure", MAP))
+    places += (("elevation", "structure", ELEVATION),)
+    return tuple(
+        Look(f"styled as {name}", family, book.look(name), modality, weight=0.8)
+        for name, family, modality in places
+        if name in book.styles
+    )
 
 
 def draw_chains(
-    families: list[int], draw: Draw, modality: list[int] | None = None, bank: tuple[Look, ...] = BANK
+    families: list[int],
+    draw: Draw,
+    modality: list[int] | None = None,
+    bank: tuple[Look, ...] = BANK,
+    lengths: tuple[float, float, float] = (0.6, 0.28, 0.12),
 ) -> list[list[int]]:
     """Indices into the bank for each view: its family's look, tone or mixing before or after it.
 
     A SAR scene (by `modality`, one index a view) is despeckled first where it is to look like another sensor.
     """
-    lengths = chain_lengths(len(families), draw).tolist()
+    counts = (1 + draw.categorical(torch.tensor(lengths), len(families))).tolist()
     chains = []
-    for view, (family, length) in enumerate(zip(families, lengths, strict=True)):
+    for view, (family, length) in enumerate(zip(families, counts, strict=True)):
         if FAMILIES[family] == "plain":
             chains.append([])
             continue
