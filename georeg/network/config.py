@@ -69,7 +69,7 @@ class NetworkConfig:
 
 CONFIGS = {
     "tiny": NetworkConfig("tiny", (24, 48, 96), (0, 2, 2), layers=2, heads=4),
-    "base": NetworkConfig("base", (64, 96, 192), (1, 3, 6), layers=4, heads=8, reduction=4, fine_channels=64),
+    "base": NetworkConfig("base", (64, 96, 192), (1, 3, 4), layers=4, heads=8, reduction=4, fine_channels=64),
 }
 
 

@@ -56,6 +56,7 @@ def plot(journal: Journal, target: Path) -> bool:
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("step")
-    axes[0].legend()
+    if axes[0].has_data():
+        axes[0].legend()
     FigureCanvasAgg(figure).print_png(str(target))
     return True

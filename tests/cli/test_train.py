@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from georeg_cli.main import cli
 from PIL import Image
 
 from georeg.training import Stage, TrainingConfig
-from georeg_cli.main import cli
 
 
 @pytest.fixture
