@@ -31,7 +31,7 @@ def main(arguments):
         say_version()
     command = arguments[0]
     if command == "doctor":
-        answer({"georeg": "0.1.0", "devices": ["cpu"], "weights": "intact"})
+        answer({"devices": [{"device": "cpu", "description": "2 threads"}], "weights": [{"name": "tiny"}]})
     log(arguments)
     end_badly(arguments)
     if MODE in ("sleep", "stubborn"):

@@ -18,6 +18,7 @@ from georeg_qgis.executable.outcome import Outcome
 from georeg_qgis.executable.process import Cancelled, ProgramMissing, end_all, run_program
 from georeg_qgis.executable.run import georeg_version, run_georeg
 
+PLUGIN = str(Path(__file__).parents[2] / "qgis_plugin")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake program is a script with a #! line")
 
 
@@ -158,6 +159,26 @@ def test_end_all_ends_what_runs_in_other_threads(fake_georeg, pair, tmp_path, lo
     assert not worker.is_alive()
     assert not _alive(entry["child"])
     assert [failure.code for failure in failures] == [130]
+
+
+def test_the_program_ends_when_qgis_is_killed(fake_georeg, logged, monkeypatch) -> None:
+    """What starts the program here stands for QGIS."""
+    monkeypatch.setenv("FAKE_GEOREG", "sleep")
+    code = f"""
+import sys
+sys.path.insert(0, {PLUGIN!r})
+from georeg_qgis.executable.process import run_program
+run_program([{fake_georeg!r}, "match"])
+"""
+    qgis = subprocess.Popen([sys.executable, "-c", code])
+    entry = logged("child")
+    qgis.kill()
+    qgis.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (_alive(entry["pid"]) or _alive(entry["child"])):
+        time.sleep(0.05)
+    assert not _alive(entry["pid"])
+    assert not _alive(entry["child"])
 
 
 def test_a_child_left_behind_by_a_crash_is_ended(tmp_path) -> None:

@@ -67,7 +67,7 @@ class GeoregAlgorithm(QgsProcessingAlgorithm):
         return self.TAGS
 
     def shortHelpString(self) -> str:
-        return self.HELP
+        return " ".join(self.HELP.split())
 
     def canExecute(self) -> tuple[bool, str]:
         try:

@@ -18,23 +18,23 @@ TRANSFORMS = {
     "homography": "Perspective",
     "polynomial2": "Polynomial, 2nd order",
     "polynomial3": "Polynomial, 3rd order",
-    "tps": "Thin-plate spline (rubber sheet)",
+    "tps": "Thin-plate spline",
 }
 MATCHERS = {
     "auto": "Automatic",
     "network": "Neural network",
     "structural": "Structural (no network)",
-    "hybrid": "Network, then structural refinement",
+    "hybrid": "Both",
 }
 PRIORS = {
-    "auto": "Start from it, search further if it does not fit",
-    "geocoding": "Trust it for a start",
-    "none": "Ignore it and search everywhere",
+    "auto": "Use it where it fits",
+    "geocoding": "Trust it",
+    "none": "Ignore it, search everywhere",
 }
 OUTPUT_MODES = {
     "resample": "Resampled image",
-    "georeference": "Original pixels with corrected position (affine transforms only)",
-    "vrt": "Virtual raster that points at the original (.vrt)",
+    "georeference": "Original pixels, new position",
+    "vrt": "Virtual raster (.vrt)",
 }
 GRIDS = {
     "reference": "Pixel grid of the reference",
@@ -42,7 +42,7 @@ GRIDS = {
 }
 RESAMPLINGS = {
     "bilinear": "Bilinear",
-    "nearest": "Nearest neighbour (classes, masks)",
+    "nearest": "Nearest neighbour",
     "cubic": "Cubic",
     "lanczos": "Lanczos",
 }

@@ -118,10 +118,15 @@ class MatchAlgorithm(GeoregAlgorithm):
             )
 
     def _add_outputs(self) -> None:
-        self.add_choice("OUTPUT_MODE", "Form of the result", OUTPUT_MODES, advanced=True)
-        keep = QgsProcessingParameterBoolean(
-            "KEEP_FAILED", "Write the image even if the verdict is “fail”", False
+        self.add_choice(
+            "OUTPUT_MODE",
+            "Form of the result",
+            OUTPUT_MODES,
+            "Resampled pixels; or, for affine transforms only, a copy of the pixels with a corrected position; "
+            "or a small .vrt file that points at the original.",
+            advanced=True,
         )
+        keep = QgsProcessingParameterBoolean("KEEP_FAILED", "Write the image even on “fail”", False)
         self.add(keep, "For looking at what went wrong.", advanced=True)
         self.add(QgsProcessingParameterRasterDestination("OUTPUT", "Aligned image"))
         points = QgsProcessingParameterVectorDestination(
@@ -132,7 +137,7 @@ class MatchAlgorithm(GeoregAlgorithm):
             ("REPORT", "Report", "HTML files (*.html)", True),
             (
                 "REGISTRATION",
-                "Registration (for aligning other files the same way)",
+                "Registration",
                 "JSON files (*.json)",
                 True,
             ),

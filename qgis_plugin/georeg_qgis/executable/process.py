@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from .environment import WINDOWS, clean_environment
+from .guard import Guard
 
 POLL_S = 0.1
 INTERRUPT_GRACE_S = 6.0
@@ -68,12 +69,13 @@ def run_program(
     process = _start(arguments, clean_environment(environment or os.environ, arguments[0]), merged)
     with _live_lock:
         _live.add(process)
-    try:
-        return _watch(process, on_line, is_cancelled)
-    finally:
-        end_tree(process)
-        with _live_lock:
-            _live.discard(process)
+    with Guard(process.pid):
+        try:
+            return _watch(process, on_line, is_cancelled)
+        finally:
+            end_tree(process)
+            with _live_lock:
+                _live.discard(process)
 
 
 def end_all(grace_s: float = 3.0) -> None:

@@ -78,6 +78,8 @@ def _result(finished: Finished) -> dict[str, Any]:
         result = json.loads(finished.stdout)
     except ValueError:
         result = None
+    if not isinstance(result, dict) and finished.code != 0:
+        raise GeoregFailed(failure_sentence(finished.code, finished.stderr_lines), finished.code)
     if not isinstance(result, dict):
         raise GeoregFailed(
             "georeg ended well, but its answer is not the JSON that was asked for.", finished.code

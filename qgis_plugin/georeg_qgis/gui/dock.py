@@ -64,6 +64,7 @@ class GeoregDock(QgsDockWidget):
         self.iface = iface
         self.run: Run | None = None
         self.result_layer_id = ""
+        self.dialog: QWidget | None = None
         self.form = MatchForm()
         self.job = MatchJob(self)
         self.export = Export(self)
@@ -268,7 +269,8 @@ class GeoregDock(QgsDockWidget):
                 self._say(f"{path} could not be written: {cause.strerror}.")
 
     def _open_dialog(self) -> None:
-        processing.execAlgorithmDialog("georeg:match", self.form.chosen())
+        self.dialog = processing.createAlgorithmDialog("georeg:match", self.form.chosen())
+        self.dialog.show()
 
     def _export(self, layer: QgsRasterLayer) -> None:
         other = next((one for one in self.form.layers if one is not layer), None)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from qgis.core import QgsApplication, QgsTask
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import Qt
@@ -23,6 +20,7 @@ from qgis.PyQt.QtWidgets import (
 from .. import settings
 from ..executable import command
 from ..executable.command import Machine
+from ..executable.doctor import describe
 from ..executable.environment import ExecutableMissing, find_executable
 from ..executable.run import georeg_version, run_georeg
 from ..icons import icon
@@ -156,17 +154,9 @@ class SettingsPage(QgsOptionsPageWidget):
 def _ask(program: str) -> str:
     """What `georeg doctor` says, in a few lines; problems as a sentence."""
     version = georeg_version(program)
-    report = run_georeg(command.doctor(program))
-    return "\n".join([f"georeg {version} works.", *describe_doctor(report)])
-
-
-def describe_doctor(report: dict[str, Any]) -> list[str]:
-    """The lines of a doctor's report that a user wants to see."""
-    return [f"{name.replace('_', ' ').capitalize()}: {_short(value)}" for name, value in report.items()]
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)[:200]
+    report = run_georeg(command.doctor(program), accepted_codes=(0, 1))
+    state = "has problems" if report.get("problems") else "works"
+    return "\n".join([f"georeg {version} {state}.", *describe(report)])
 
 
 def _wrapped(text: str) -> QLabel:
