@@ -15,12 +15,15 @@ from georeg_cli import options
 from georeg_cli.console import Progress, progress_option, reporting, verbosity_options
 
 if TYPE_CHECKING:
-    from georeg.archive.batch import BatchResult
+    from georeg.archive.batch import Batch, BatchResult
     from georeg.archive.manifest import Record
     from georeg.archive.pairs import Pair
     from georeg.archive.pool import Executor
+    from georeg.archive.series import Series
     from georeg.registration.options import MatchOptions
 
+NO_REFERENCE = "(none)"
+SERIES = ("reference", "chain", "joint")
 WRITABLE = ("raster", "registration", "points", "report", "stac")
 
 list_options = options.combined(
@@ -28,6 +31,10 @@ list_options = options.combined(
     click.option("-o", "--output", "folder", required=True, metavar="DIR", help="Where everything goes."),
     click.option("--moving", metavar="GLOB", help="Instead of a list: all that match (quote it; ** is any depth)."),
     click.option("--reference", metavar="FILE", help="Reference of all pairs that name none."),
+    click.option("--series", type=click.Choice(SERIES), default="reference", show_default=True,
+                 help="Each image to its reference; or, in the list's order, in a chain, or all adjusted together."),
+    click.option("--neighbours", type=click.IntRange(1), default=3, show_default=True, metavar="N",
+                 help="With --series joint: to how many earlier images each is registered."),
     click.option("--write", "wanted", metavar="WHAT,...", default=",".join(WRITABLE), show_default=True,
                  help="What to write for each pair."),
 )  # fmt: skip
@@ -70,6 +77,8 @@ def batch(
     per_gpu: int,
     dask: str | None,
     shard: str | None,
+    series: str,
+    neighbours: int,
     dry_run: bool,
     as_json: bool,
     progress: str,
@@ -94,14 +103,16 @@ def batch(
       georeg batch pairs.csv -o out --dask tcp://scheduler:8786
       sbatch --array=1-50 --wrap 'georeg batch pairs.csv -o out --shard /50'
       georeg batch pairs.csv -o out --json | jq .counts
+      georeg batch --moving 'stack/*.tif' --series joint -o out
     """
     from georeg.archive.batch import Batch, run_batch
+    from georeg.archive.series import neighbour_batch, run_series
     from georeg.archive.shards import parse_shard
 
     match_options = options.match_options_from(values)
     output_options = options.output_options_from({"keep_failed": values.pop("keep_failed"), **values})
     whole = Batch(
-        pairs=read_list(pairs, moving, reference),
+        pairs=read_list(pairs, moving, reference if series == "reference" else reference or NO_REFERENCE),
         folder=Path(folder),
         match=match_options,
         output=output_options,
@@ -110,16 +121,44 @@ def batch(
         **{name: values[name] for name in ("resume", "overwrite", "fail_fast", "retries")},
     )
     if dry_run:
-        list_plan(whole)
+        list_plan(
+            whole
+            if series == "reference"
+            else neighbour_batch(as_series(whole, reference, series, neighbours))
+        )
         return
     with reporting(progress) as show:
-        show("pairs", 0, len(whole.shard.of(whole.pairs)), "")
-        executor = make_executor(dask, jobs, per_gpu, match_options)
-        result = run_batch(
-            whole, executor, lambda record, done, total: tell(show, progress, record, done, total)
-        )
-    click.echo(json.dumps(as_object(result, folder)) if as_json else "\n".join(as_lines(result, folder)))
+
+        def on_record(record: Record, done: int, total: int) -> None:
+            tell(show, progress, record, done, total)
+
+        def executor() -> Executor:
+            return make_executor(dask, jobs, per_gpu, match_options)
+
+        if series == "reference":
+            show("pairs", 0, len(whole.shard.of(whole.pairs)), "")
+            result, solution = run_batch(whole, executor(), on_record), None
+        else:
+            found = run_series(as_series(whole, reference, series, neighbours), executor, on_record)
+            result, solution = found.images, found.solution
+    if as_json:
+        click.echo(json.dumps(as_object(result, folder, solution)))
+    else:
+        click.echo("\n".join(as_lines(result, folder, solution)))
     result.raise_for_failures()
+
+
+def as_series(whole: Batch, reference: str | None, mode: str, neighbours: int) -> Series:
+    """The list as a time series."""
+    from georeg.archive.series import Series
+
+    if any(
+        pair.overrides or pair.name or pair.reference != (reference or NO_REFERENCE) for pair in whole.pairs
+    ):
+        raise click.UsageError(
+            f"--series {mode} takes a list of images only, one a line, and at most one --reference."
+        )
+    return Series([pair.moving for pair in whole.pairs], reference, mode, neighbours, whole)
 
 
 def read_list(pairs: str | None, moving: str | None, reference: str | None) -> list[Pair]:
@@ -174,7 +213,7 @@ def tell(show: Progress, mode: str, record: Record, done: int, total: int) -> No
     show("pairs", done, total, f"{record.name}: {verdict}")
 
 
-def list_plan(whole: Any) -> None:
+def list_plan(whole: Batch) -> None:
     """One line a pair: what would be done with it."""
     from georeg.archive.batch import planned
 
@@ -188,7 +227,7 @@ def counts(result: BatchResult) -> dict[str, int]:
     return {name: found[name] for name in ("pass", "warn", "fail", "error")}
 
 
-def as_object(result: BatchResult, folder: str) -> dict[str, Any]:
+def as_object(result: BatchResult, folder: str, solution: dict[str, Any] | None) -> dict[str, Any]:
     """The result for machines."""
     return {
         "schema": "georeg.batch/1",
@@ -200,13 +239,19 @@ def as_object(result: BatchResult, folder: str) -> dict[str, Any]:
             {name: getattr(one, name) for name in ("name", "exit_code", "error")} for one in result.failed
         ],
         "index": str(Path(folder) / "index.html"),
+        **({} if solution is None else {"loop_closure_px": solution["loop_closure_px"]}),
     }
 
 
-def as_lines(result: BatchResult, folder: str) -> list[str]:
+def as_lines(result: BatchResult, folder: str, solution: dict[str, Any] | None) -> list[str]:
     """The result for people."""
     said = ", ".join(f"{count} {name}" for name, count in counts(result).items() if count) or "nothing to do"
     lines = [f"pairs      {said}"]
     if result.skipped:
         lines.append(f"skipped    {result.skipped} that were done before")
+    if solution is not None and solution["loop_closure_px"]["loops"]:
+        loops = solution["loop_closure_px"]
+        lines.append(
+            f"loops      close within {loops['median']:.2f} px (median), {loops['max']:.2f} px at most"
+        )
     return [*lines, f"wrote      {Path(folder) / 'index.html'}, summary.csv, footprints.gpkg"]

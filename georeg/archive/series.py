@@ -94,14 +94,14 @@ def run_series(series: Series, make_executor: Callable[[], Executor], on_record:
         raise UsageError("A series needs two images at least.")
     if series.batch.shard.count > 1:
         raise UsageError("A chained or joint series cannot be cut into shards: leave --shard out.")
-    neighbours = run_batch(_neighbour_batch(series), make_executor(), on_record)
+    neighbours = run_batch(neighbour_batch(series), make_executor(), on_record)
     solution = solve(series, neighbours)
     write_solution(series.batch.folder / "series.json", solution)
     images = run_batch(_image_batch(series, solution), make_executor(), on_record)
     return SeriesResult(neighbours, solution, images)
 
 
-def _neighbour_batch(series: Series) -> Batch:
+def neighbour_batch(series: Series) -> Batch:
     """The registrations between images of the stack, without rasters."""
     names = job_names([Pair(path, "") for path in series.stack])
     pairs = [
@@ -127,7 +127,7 @@ def solve(series: Series, neighbours: BatchResult) -> dict[str, Any]:
     folder = series.batch.folder / "neighbours"
     by_name = {record.name: record for record in neighbours.records}
     edges, made = [], []
-    for (i, j), pair in zip(series.steps, _neighbour_batch(series).pairs, strict=True):
+    for (i, j), pair in zip(series.steps, neighbour_batch(series).pairs, strict=True):
         record = by_name.get(str(pair.name))
         if record is None or not record.ok or "registration" not in record.outputs:
             continue

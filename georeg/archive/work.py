@@ -9,6 +9,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +68,8 @@ def run_unit(unit: Unit) -> Record:
         record = _delivered(unit, blank)
     except Exception as error:  # whatever one pair does, the others go on
         record = _failed(blank, job, error)
+        with suppress(OSError):  # a folder in which something lies stays
+            Path(job.folder).rmdir()
     return replace(
         record,
         seconds=round(time.perf_counter() - start, 3),
@@ -120,7 +123,7 @@ def described(
         ce90_px=_finite(quality.ce90_px),
         ce90_m=_finite(quality.ce90_m),
         holdout_rmse_px=_finite(quality.holdout_rmse_px),
-        coverage=_finite(quality.coverage),
+        coverage=_finite(min(quality.coverage, 1.0)),
         inliers=quality.inliers,
         reasons=quality.reasons,
         weights=_weights(run),

@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
+from georeg.archive.work import Unit, run_unit
 from georeg.errors import InputError, NotRegistrableError, ResourceError
 from georeg.geometry.pixelmap import PixelMap
 from georeg.geometry.transforms import MatrixTransform
@@ -21,6 +22,29 @@ WGS84 = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
     'UNIT["degree",0.0174532925199433],AUTHORITY["EPSG","4326"]]'
 )
+
+
+class Here:
+    """An executor in this very process, for tests that need no other."""
+
+    def __init__(self, width: int = 3) -> None:
+        self.width, self.waiting, self.seen = width, [], []
+
+    @property
+    def room(self) -> int:
+        return self.width - len(self.waiting)
+
+    def submit(self, unit: Unit) -> None:
+        assert self.room
+        self.waiting.append(unit)
+        self.seen.append(unit.job.name)
+
+    def results(self):
+        unit = self.waiting.pop(0)
+        yield unit, run_unit(unit)
+
+    def close(self) -> None:
+        self.waiting.clear()
 
 
 class RefusedError(NotRegistrableError):

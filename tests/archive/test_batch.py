@@ -15,37 +15,14 @@ from pathlib import Path
 import fake_delivery
 import pyogrio
 import pytest
+from fake_delivery import Here
 
 from georeg.archive.batch import Batch, run_batch
 from georeg.archive.manifest import Manifest, Record, latest, manifests, read_records
 from georeg.archive.pool import LocalPool
 from georeg.archive.shards import Shard
-from georeg.archive.work import Unit, run_unit
 from georeg.errors import BatchFailedError, UsageError
 from georeg.registration.options import MatchOptions
-
-
-class Here:
-    """An executor in this very process, for tests that need no other."""
-
-    def __init__(self, width: int = 3) -> None:
-        self.width, self.waiting, self.seen = width, [], []
-
-    @property
-    def room(self) -> int:
-        return self.width - len(self.waiting)
-
-    def submit(self, unit: Unit) -> None:
-        assert self.room
-        self.waiting.append(unit)
-        self.seen.append(unit.job.name)
-
-    def results(self):
-        unit = self.waiting.pop(0)
-        yield unit, run_unit(unit)
-
-    def close(self) -> None:
-        self.waiting.clear()
 
 
 def batch_of(pairs, folder, **more) -> Batch:
@@ -92,6 +69,7 @@ def test_everything_is_written_and_summed_up(make_pairs, tmp_path):
     with pytest.raises(BatchFailedError, match="3 of 4 pairs failed"):
         result.raise_for_failures()
     assert not list(out.rglob(".*")), "nothing unfinished is left"
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["p0", "p1"]
 
 
 def test_summary_table_map_and_page(make_pairs, tmp_path):

@@ -53,6 +53,16 @@ def test_standard_input_and_shards_of_an_array_job(tmp_path, monkeypatch):
     assert [line.split()[2] for line in result.stdout.splitlines()] == ["s2", "s5"]
 
 
+def test_series_lists_the_registrations_it_would_make(tmp_path):
+    names = [line.split()[2] for line in run("-", "-o", tmp_path, "--dry-run", "--series", "joint", "--neighbours", 2,
+                                             stdin="a.tif\nb.tif\nc.tif\n").stdout.splitlines()]  # fmt: skip
+    assert names == ["b--a", "c--a", "c--b"]
+    chain = run(
+        "-", "-o", tmp_path, "--dry-run", "--series", "chain", "--reference", "r.tif", stdin="a.tif\nb.tif\n"
+    )
+    assert [line.split()[2] for line in chain.stdout.splitlines()] == ["a--r", "b--a"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -61,6 +71,7 @@ def test_standard_input_and_shards_of_an_array_job(tmp_path, monkeypatch):
         (("--moving", "*.tif"), "--moving needs --reference"),
         (("none.csv",), "cannot be read"),
         (("pairs.csv", "--write", "raster,film"), "is not a list of raster"),
+        (("pairs.csv", "--series", "chain"), "takes a list of images only"),
         (("pairs.csv", "--shard", "4/3"), "There is no shard 4 of 3"),
     ],
 )
