@@ -127,3 +127,18 @@ def test_guided_filter_takes_the_edges_of_the_guide():
         return (image[..., 48:51].mean() - image[..., 45:48].mean()).abs()
 
     assert contrast(filters.guided(blurred, guide, 3.0, 1e-4)) > 1.3 * contrast(blurred)
+
+
+def test_every_look_may_follow_every_other():
+    scene = _scene(2)
+    for first in range(len(BANK)):
+        chains = [[first, second] for second in range(len(BANK))]
+        images, _ = render(
+            scene[:1, :, :40, :40].repeat(len(chains), 1, 1, 1),
+            torch.zeros(len(chains)),
+            chains,
+            _draw(first),
+        )
+        assert images.isfinite().all()
+        assert images.min() >= 0
+        assert images.max() <= 1

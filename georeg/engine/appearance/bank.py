@@ -27,7 +27,7 @@ class Look:
 
     Attributes:
         name, family: the family is what dynamic sampling tells apart.
-        render: (B, 1, H, W) in about 0..1 and the draws -> the same shape, any range.
+        render: (B, 1, H, W) in 0..1 and the draws -> the same shape, any range.
         modality: index of what the result looks like; KEEPS: what went in; UNKNOWN: like no sensor.
         weight: how often it is drawn within its family.
         last: it ends the chain (noise belongs after tone, not before).
@@ -127,12 +127,12 @@ def render(
     """Run every view through its chain; views that share a look at the same place share the call.
 
     Args:
-        images: (B, 1, H, W) about 0..1.
+        images: (B, 1, H, W) in 0..1.
         modality: (B,) int64 of the originals.
         chains: indices into the bank, one list a view.
 
     Returns:
-        images about 0..1, and (B,) int64 modality of what they look like now.
+        images in 0..1, and (B,) int64 modality of what they look like now.
     """
     images, modality = images.clone(), modality.clone()
     for step in range(max((len(chain) for chain in chains), default=0)):
@@ -146,9 +146,10 @@ def render(
 
 
 def _clipped(images: Tensor) -> Tensor:
-    """Bring views that left 0..1 back by their own mean and deviation, and leave the others."""
+    """Bring views that left 0..1 back by their own mean and deviation, and clip the others: looks may rely on
+    0..1."""
     low, high = images.flatten(1).aminmax(dim=1)
     out = ((low < -0.01) | (high > 1.01)).nonzero()[:, 0]
     if len(out):
         images[out] = to_unit(images[out])
-    return images
+    return images.clamp_(0.0, 1.0)
