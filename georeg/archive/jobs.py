@@ -113,8 +113,8 @@ def _job(
         "moving": file_identity(pair.moving),
         "reference": file_identity(pair.reference),
         "masks": [file_identity(mask) for mask in (match.mask, match.reference_mask) if mask],
-        "match": match.to_json(),
-        "output": vars(output),
+        "match": _kept(match.to_json()),
+        "output": _kept(vars(output)),
         "wanted": wanted,
         "weights": weights(match),
     }
@@ -131,6 +131,11 @@ def _job(
         origin=pair.origin,
         details=dict(pair.overrides),
     )
+
+
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those that change nothing in the result."""
+    return {name: value for name, value in options.items() if name not in ("num_threads", "overwrite")}
 
 
 def file_identity(path: str) -> list[Any]:

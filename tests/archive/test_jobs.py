@@ -95,6 +95,7 @@ def test_key_changes_with_whatever_changes_the_result(make_pairs, tmp_path):
     key = plan(pairs, tmp_path)[0].key
     assert plan(pairs, tmp_path)[0].key == key
     assert plan(pairs, tmp_path / "elsewhere")[0].key == key
+    assert plan(pairs, tmp_path, MatchOptions(num_threads=3), OutputOptions(overwrite=True))[0].key == key
     assert plan(pairs, tmp_path, MatchOptions(seed=1))[0].key != key
     assert plan(pairs, tmp_path, output=OutputOptions(resampling="cubic"))[0].key != key
     assert plan(pairs, tmp_path, weights=lambda match: "another")[0].key != key
