@@ -16,6 +16,7 @@ from rasterio.rpc import RPC
 from georeg.errors import UsageError
 from georeg.output.grid import OutputGrid
 from georeg.output.options import OutputOptions
+from georeg.raster.native import common_dtype
 
 _NOT_KEPT = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "COLOR_PROFILE", "GEOLOCATION")
 
@@ -56,7 +57,7 @@ class Template:
     @classmethod
     def of(cls, dataset: rasterio.DatasetReader, options: OutputOptions) -> Template:
         """Describe an open source; raises UsageError for a --dst-nodata its dtype cannot hold."""
-        dtype = np.result_type(*(_numpy_dtype(name) for name in dataset.dtypes))
+        dtype = common_dtype(dataset)
         colours = dataset.colorinterp
         alpha = colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None
         nodata = _output_nodata(dataset, dtype, alpha, options)
@@ -118,10 +119,6 @@ class Template:
         for namespace, tags in self.tags.items():
             if tags:
                 sink.update_tags(ns=namespace, **tags)
-
-
-def _numpy_dtype(name: str) -> str:
-    return {"complex_int16": "complex64"}.get(name, name)
 
 
 def own_namespaces(dataset: rasterio.DatasetReader) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from georeg.errors import UsageError
@@ -23,14 +24,15 @@ from georeg.output.grid import Mapping, OutputGrid, plan_grid
 from georeg.output.kernels import REACH_PX, Positions, as_dtype, interpolate
 from georeg.output.options import OutputOptions, Progress, no_progress
 from georeg.output.template import Template, own_namespaces
-from georeg.raster.atomic import atomic_output, check_output
-from georeg.raster.files import gdal_environment, is_local, open_dataset
+from georeg.raster.atomic import atomic_output, check_output, is_disk_full
+from georeg.raster.files import first_sentence, from_gdal, gdal_environment, is_local, open_dataset
 from georeg.raster.lattice import Lattice
 from georeg.raster.native import NativeReader
 from georeg.raster.resample import smooth, source_window
 from georeg.scene import FloatArray, Scene
 
 BLOCK_PX = 512
+BLOCK_BYTES = 16 * 1024**2
 _COG_DEFAULTS = {
     "COMPRESS": "DEFLATE",
     "PREDICTOR": "YES",
@@ -111,10 +113,20 @@ def convert(source: str, target: str, options: OutputOptions, threads: int, pale
             raise UsageError(
                 f"There is no GDAL driver {options.driver!r}: try COG, GTiff, PNG or JP2OpenJPEG."
             )
+        if options.driver == "VRT":
+            raise UsageError("A VRT holds no pixels of its own: use --output-mode vrt, or another driver.")
         with open_dataset(source) as dataset:
             chosen = settings | _by_content(options.driver, dataset, paletted)
             chosen |= {key.upper(): value for key, value in options.creation_options.items()}
-            rasterio.shutil.copy(dataset, target, driver=options.driver, **chosen)
+            try:
+                rasterio.shutil.copy(dataset, target, driver=options.driver, **chosen)
+            except Exception as error:
+                if is_disk_full(error) or not from_gdal(error):
+                    raise
+                raise UsageError(
+                    f"GDAL's {options.driver} driver cannot hold this image ({first_sentence(error)}): "
+                    "choose another with --of, or check --co."
+                ) from error
 
 
 def _by_content(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:
@@ -136,7 +148,7 @@ def _by_content(driver: str, dataset: rasterio.DatasetReader, paletted: bool) ->
 
 def _discard(work: str) -> None:
     if work.startswith("/vsi"):
-        with contextlib.suppress(rasterio.errors.RasterioIOError):
+        with contextlib.suppress(RasterioError):
             rasterio.shutil.delete(work)
     elif os.path.exists(work):
         os.remove(work)
@@ -154,9 +166,14 @@ def _write_blocks(
 ) -> None:
     """Resample all blocks in `threads` threads and write them, in order, to an uncompressed tiled GeoTIFF."""
     method = "nearest" if template.paletted else options.resampling
-    windows = list(_windows(output.grid.width, output.grid.height))
-    layout = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
-    layout |= {"BIGTIFF": "IF_SAFER", "SPARSE_OK": True, "interleave": "pixel"}
+    side = _block_side(template)
+    windows = list(_windows(output.grid.width, output.grid.height, side))
+    layout = {"driver": "GTiff", "tiled": True, "blockxsize": side, "blockysize": side}
+    layout |= {
+        "BIGTIFF": "IF_SAFER",
+        "SPARSE_OK": True,
+        "interleave": "pixel" if template.count <= 4 else "band",
+    }
     with (
         _opencv_in_one_thread(),
         gdal_environment(GDAL_TIFF_INTERNAL_MASK=True),
@@ -170,10 +187,18 @@ def _write_blocks(
             progress("write", done, len(windows), "resampling")
 
 
-def _windows(width: int, height: int) -> Iterator[Window]:
-    for row in range(0, height, BLOCK_PX):
-        for col in range(0, width, BLOCK_PX):
-            yield Window(col, row, min(BLOCK_PX, width - col), min(BLOCK_PX, height - row))
+def _block_side(template: Template) -> int:
+    """Rows and columns of a block: fewer where there are many bands, so that a block stays within BLOCK_BYTES."""
+    side = BLOCK_PX
+    while side > 128 and side * side * template.count * template.dtype.itemsize > BLOCK_BYTES:
+        side //= 2
+    return side
+
+
+def _windows(width: int, height: int, side: int) -> Iterator[Window]:
+    for row in range(0, height, side):
+        for col in range(0, width, side):
+            yield Window(col, row, min(side, width - col), min(side, height - row))
 
 
 def _in_order(warper: _Warper, windows: list[Window], threads: int) -> Iterator[_Block]:
@@ -186,7 +211,7 @@ def _in_order(warper: _Warper, windows: list[Window], threads: int) -> Iterator[
         try:
             for window in windows:
                 waiting.append(pool.submit(warper, window))
-                if len(waiting) > 2 * threads:
+                if len(waiting) > threads + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -9,11 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pyogrio.errors import DataSourceError
-from rasterio.errors import RasterioError
-
 from georeg.errors import GeoregError, InputError, ResourceError, UsageError
-from georeg.raster.files import first_sentence, is_local, same_file
+from georeg.raster.files import first_sentence, from_gdal, is_local, same_file
 
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".ovr.tmp", ".msk.ovr.tmp", "-journal", "-wal", "-shm", ".work.tif")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -91,16 +88,14 @@ def _writing(final: Path) -> Iterator[None]:
         yield
     except GeoregError:
         raise
-    except OSError as error:
+    except Exception as error:
         if is_disk_full(error):
             raise _disk_full(final) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise InputError(
-                f"{final} may not be written ({error.strerror}): choose another folder."
-            ) from error
-        raise _other(final, error) from error
-    except (RasterioError, DataSourceError) as error:
-        raise (_disk_full(final) if is_disk_full(error) else _other(final, error)) from error
+        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+            raise InputError(f"{final} may not be written ({error}): choose another folder.") from error
+        if isinstance(error, OSError) or from_gdal(error):
+            raise _other(final, error) from error
+        raise
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -71,6 +71,11 @@ def first_sentence(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(cause)).strip().rstrip(".")
 
 
+def from_gdal(error: BaseException) -> bool:
+    """Whether GDAL, through rasterio or pyogrio, raised an error (not all of theirs share a public base)."""
+    return type(error).__module__.partition(".")[0] in ("rasterio", "pyogrio")
+
+
 def is_local(name: str) -> bool:
     """Whether `name` is an ordinary file path, not /vsi..., a URL or a subdataset name."""
     return not name.startswith("/vsi") and not re.match(r"^[A-Za-z][A-Za-z0-9_+.]+:", name)

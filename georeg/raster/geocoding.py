@@ -340,13 +340,13 @@ def _fit_plane(source: FloatArray, target: FloatArray, target_px: float) -> _Pol
 
 
 def _newton_inverse(function: Any, wanted: FloatArray, guess: FloatArray) -> FloatArray:
-    """Solve function(p) = wanted from `guess` by Newton's method; NaN where it fails."""
+    """Solve function(p) = wanted from `guess` by Newton's method, derivatives at the guess; NaN where it fails."""
     points, half = guess.copy(), 0.5 * np.eye(2)
+    dx = function(points + half[0]) - function(points - half[0])
+    dy = function(points + half[1]) - function(points - half[1])
+    determinant = dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]
     for _ in range(NEWTON_STEPS):
         missing = wanted - function(points)
-        dx = function(points + half[0]) - function(points - half[0])
-        dy = function(points + half[1]) - function(points - half[1])
-        determinant = dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
             step_x = (missing[:, 0] * dy[:, 1] - missing[:, 1] * dy[:, 0]) / determinant
             step_y = (dx[:, 0] * missing[:, 1] - dx[:, 1] * missing[:, 0]) / determinant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class NativeReader:
             dataset = self._dataset
             inner = inner_cells(*window.offset_and_size, window.shape, self.scene.grid)
             if inner is None:
-                nothing = np.zeros((dataset.count, *window.shape), np.result_type(*dataset.dtypes))
+                nothing = np.zeros((dataset.count, *window.shape), common_dtype(dataset))
                 return nothing, np.zeros(nothing.shape, bool)
             cells, area = inner
             shape = cells[0].stop - cells[0].start, cells[1].stop - cells[1].start
@@ -62,6 +63,11 @@ class NativeReader:
             return np.ones(raw.shape, bool)
         valid = declared_valid(self._dataset, band, raw, area)
         return valid & np.isfinite(raw) if raw.dtype.kind in "fc" else valid
+
+
+def common_dtype(dataset: rasterio.DatasetReader) -> np.dtype[Any]:
+    """The numpy dtype that holds every band."""
+    return np.result_type(*("complex64" if name == "complex_int16" else name for name in dataset.dtypes))
 
 
 def _framed(

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -311,6 +313,44 @@ def test_interrupt_and_full_disk_leave_what_was_there(moving, tmp_path):
             write_warped(scene, rotation(), reference_scene(), tmp_path / "o.tif", options, progress)
         assert (tmp_path / "o.tif").read_text() == "old"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["moving.tif", "o.tif"]
+
+
+def test_a_disk_that_fills_up_while_gdal_writes(moving, tmp_path):
+    scene = moving(np.random.default_rng(0).integers(0, 255, (560, 600)).astype(np.uint8))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        for most in (100_000, 800_000):  # the working file, then the COG
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+            with pytest.raises(ResourceError, match="disk is full"):
+                write_warped(scene, rotation(), reference_scene(4000, 4000), tmp_path / "o.tif",
+                             OutputOptions(bbox=(490000, 4990000, 510000, 5010000), dst_nodata=0))  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in tmp_path.iterdir()] == ["moving.tif"]
+
+
+def test_a_format_that_cannot_hold_the_image_is_named(moving, tmp_path):
+    scene = moving()
+    with pytest.raises(UsageError, match="JPEG driver cannot hold this image"):
+        write_warped(scene, rotation(), reference_scene(), tmp_path / "o.jpg", OutputOptions(driver="JPEG"))
+    with pytest.raises(UsageError, match="--output-mode vrt"):
+        write_warped(scene, rotation(), reference_scene(), tmp_path / "o.vrt", OutputOptions(driver="VRT"))
+    assert [p.name for p in tmp_path.iterdir()] == ["moving.tif"]
+
+
+def test_many_bands_and_complex_integers(moving, tmp_path):
+    data = np.stack([np.full((150, 140), band, np.float64) for band in range(60)])
+    write_warped(moving(data), rotation(x=9), reference_scene(300, 300), tmp_path / "o.tif", PLAIN)
+    pixels, valid, _ = read(tmp_path / "o.tif")
+    np.testing.assert_array_equal(pixels[:, 50, 50], np.arange(60))
+    assert valid.sum() == 150 * 140
+    scene = moving(np.full((1, 50, 50), 3 + 4j, np.complex64), dtype="complex_int16")
+    options = OutputOptions(bbox=(500000, 4980000, 515000, 5000000), num_threads=1)
+    write_warped(scene, rotation(x=9), reference_scene(3000, 3000), tmp_path / "c.tif", options)
+    pixels, valid, _ = read(tmp_path / "c.tif")
+    assert (pixels[0][valid] == 3 + 4j).all()
 
 
 def test_inputs_and_existing_outputs_are_safe(moving, tmp_path):
