@@ -60,6 +60,7 @@ BANK: tuple[Look, ...] = (
     Look("statistics swap", "mixing", mixing.statistics_swap, UNKNOWN),
     Look("fourier mix", "mixing", mixing.fourier_mix, UNKNOWN),
     Look("band mix", "mixing", mixing.band_mix, UNKNOWN),
+    Look("textured", "mixing", mixing.textured, UNKNOWN),
     Look("sar-like", "sar", sar.sar_like, SAR, weight=2.5, last=True),
     Look("speckled", "sar", sar.speckled, SAR, weight=0.7, last=True),
     Look("multilooked", "sar", sar.multilooked, SAR, weight=1.5, last=True),
@@ -77,13 +78,23 @@ BANK: tuple[Look, ...] = (
 )
 
 
+PREPARED = {
+    SAR: ("despeckled", "sar", 0.7),
+    MAP: ("textured", "", 0.6),
+    ELEVATION: ("textured", "structure", 0.4),
+}
+"""Modality of a scene -> the look that goes first, the family that does without it, how often."""
+
+
 def styled_looks(book: StyleBook) -> tuple[Look, ...]:
-    """Looks in the manner of the archive's own SAR, infrared, map and elevation tiles."""
-    places = (("sar", "sar", SAR), ("infrared", "infrared", INFRARED), ("map", "structure", MAP))
-    places += (("elevation", "structure", ELEVATION),)
+    """Looks in the manner of the archive's own SAR, infrared, map and elevation tiles.
+
+    They take over statistics, not the sensor's nature, so they count as no modality; they are dear on a CPU and rare.
+    """
+    places = {"sar": "sar", "infrared": "infrared", "map": "structure", "elevation": "structure"}
     return tuple(
-        Look(f"styled as {name}", family, book.look(name), modality, weight=0.8)
-        for name, family, modality in places
+        Look(f"styled as {name}", family, book.look(name), UNKNOWN, weight=0.4)
+        for name, family in places.items()
         if name in book.styles
     )
 
@@ -97,7 +108,8 @@ def draw_chains(
 ) -> list[list[int]]:
     """Indices into the bank for each view: its family's look, tone or mixing before or after it.
 
-    A SAR scene (by `modality`, one index a view) is despeckled first where it is to look like another sensor.
+    A scene of a sensor in PREPARED (by `modality`, one index a view) is prepared first: SAR is despeckled, maps and
+    height models get texture, where they are to look like another sensor.
     """
     counts = (1 + draw.categorical(torch.tensor(lengths), len(families))).tolist()
     chains = []
@@ -110,8 +122,10 @@ def draw_chains(
         extra = [index for index in extra if not bank[index].last]
         before = bank[main].last or draw.chance(0.5)
         chain = [*extra, main] if before else [main, *extra]
-        if modality is not None and modality[view] == SAR and FAMILIES[family] != "sar" and draw.chance(0.7):
-            chain = [_one_of("prepare", draw, bank), *chain]
+        if modality is not None and modality[view] in PREPARED:
+            name, family_kept, chance = PREPARED[modality[view]]
+            if FAMILIES[family] != family_kept and draw.chance(chance):
+                chain = [next(i for i, look in enumerate(bank) if look.name == name), *chain]
         chains.append(chain)
     return chains
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from georeg.engine.appearance.filters import enlarge, halve, look_up, per_image, to_unit
+from georeg.engine.appearance.filters import enlarge, gaussian, halve, look_up, per_image, to_unit
 from georeg.engine.draw import Draw
 
 QUANTILES = 33
@@ -112,3 +112,22 @@ def band_mix(images: Tensor, draw: Draw) -> Tensor:
     for band in (2, 1, 0):
         result = enlarge(result, 2, bands[band].shape[-2:]) + bands[band] * per_image(gains[:, band])
     return to_unit(result)
+
+
+def textured(images: Tensor, draw: Draw) -> Tensor:
+    """Flat fills come alive: each grey class gets a new tone and its own strength of random texture, fine to coarse.
+
+    What a drawn map or a smooth height model lacks against a photograph: trees, roofs, cars, waves.
+    """
+    count, _, height, width = images.shape
+    smooth = gaussian(images, draw.number(0.4, 1.2))
+    base = look_up(smooth, draw.uniform((count, 6)))
+    strength = look_up(smooth, draw.uniform((count, 6)).square())
+    texture = torch.zeros_like(images)
+    for octave in range(4):
+        shape = (count, 1, -(-height >> octave) + 1, -(-width >> octave) + 1)
+        noise = draw.noise(shape)
+        noise = gaussian(noise, 0.7) if octave == 0 else enlarge(noise, 2**octave, (height, width))
+        texture.addcmul_(noise[..., :height, :width], per_image(draw.uniform(count)))
+    amount = per_image(draw.log_uniform(count, 0.05, 0.5))
+    return base + amount * strength * texture

@@ -1,9 +1,12 @@
-"""Item 6: a light style network: scenes in the manner of real tiles of another modality, edges put back by a filter.
+"""Item 6: a light style network: scenes in the manner of real tiles of another modality, edges put back by a
+filter.
 
-An encoder and a decoder of under 0.3 M parameters with adaptive instance normalisation (Huang and Belongie, 2017)
-between them: the features of a scene get the channel means and deviations of a real SAR, infrared, map or elevation
-tile. The result is coarse; a guided filter against the original (He et al., 2013) puts the edges where they were.
-It is trained on the archive itself, without labels beyond the modality: `train_style`.
+An encoder and a decoder of under 0.3 M parameters with adaptive instance normalisation (Huang and Belongie,
+2017)
+between them: the features of a scene get the channel means and deviations of a real SAR, infrared, map or
+elevation tile, and some channels are turned over. The result is coarse; a guided filter against the original
+(He et al., 2013) puts the edges where they were. It is trained on the archive itself, without labels beyond
+the modality: `train_style`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from georeg.engine.appearance.filters import enlarge, gaussian, guided, halve, per_image, to_unit
+from georeg.engine.appearance.filters import enlarge, guided, halve, to_unit
 from georeg.engine.archive import Archive, read_archive
 from georeg.engine.batch import MODALITIES
 from georeg.engine.draw import Draw
@@ -64,10 +67,15 @@ class StyleNetwork(nn.Module):
             current = nnf.leaky_relu(layer(nnf.interpolate(current, scale_factor=2.0)), 0.1)
         return self.decoder[-1](current) + 0.5
 
-    def forward(self, images: Tensor, style: Tensor, strength: Tensor) -> Tensor:
-        """Images (B, 1, H, W), H and W divisible by 4, in the manner of `style` (B, 2, C)."""
+    def forward(self, images: Tensor, style: Tensor, signs: Tensor) -> Tensor:
+        """Images (B, 1, H, W), H and W divisible by 4, in the manner of `style` (B, 2, C).
+
+        `signs` (B, C) of -1 and 1 turn channels over: what was told by a bright response is then told by a
+        dark one.
+        """
         own = self.features(images)[-1]
-        return self.decode(torch.lerp(own, restyled(own, style), per_image(strength)))
+        middle = own.mean(dim=(-2, -1), keepdim=True)
+        return self.decode(restyled(middle + (own - middle) * signs[..., None, None], style))
 
 
 def _convolution(into: int, out: int, stride: int = 1) -> nn.Conv2d:
@@ -89,7 +97,8 @@ def restyled(features: Tensor, style: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class StyleBook:
-    """The network and, for each modality of the archive, the statistics (N, 2, C) of up to 96 of its real tiles."""
+    """The network and, for each modality of the archive, the statistics (N, 2, C) of up to 96 of its real
+    tiles."""
 
     network: StyleNetwork
     styles: dict[str, Tensor]
@@ -100,20 +109,20 @@ class StyleBook:
         def render(images: Tensor, draw: Draw) -> Tensor:
             styles = self.styles[modality]
             chosen = styles[draw.integers(len(images), 0, len(styles))]
-            strength = draw.uniform(len(images), 0.6, 1.0)
-            return self._render(images, chosen, strength, draw)
+            turned = draw.uniform(len(images), 0.0, 0.4).view(-1, 1)
+            signs = 1.0 - 2.0 * (draw.uniform((len(images), styles.shape[-1])) < turned).float()
+            return self._render(images, chosen, signs, draw)
 
         return render
 
-    def _render(self, images: Tensor, style: Tensor, strength: Tensor, draw: Draw) -> Tensor:
+    def _render(self, images: Tensor, style: Tensor, signs: Tensor, draw: Draw) -> Tensor:
         height, width = images.shape[-2:]
         small = halve(images)
         rows, cols = small.shape[-2:]
         padded = nnf.pad(small, (0, -cols % 4, 0, -rows % 4), mode="replicate")
-        coarse = self.network(padded, style, strength)[..., :rows, :cols]
+        coarse = self.network(padded, style, signs)[..., :rows, :cols]
         full = to_unit(enlarge(coarse, 2, (height, width)))
-        sharp = guided(full, images, draw.number(2.0, 4.0), draw.log_uniform(1, 1e-4, 3e-3).item())
-        return to_unit(sharp + draw.number(0.0, 0.6) * (images - gaussian(images, 1.0)))
+        return to_unit(guided(full, images, draw.number(1.0, 2.0), draw.log_uniform(1, 1e-4, 3e-3).item()))
 
 
 def make_style_book(
@@ -141,7 +150,8 @@ def make_style_book(
 
 
 def style_view(archive: Archive, index: int, draw: Draw, side_px: int) -> Tensor:
-    """(1, 1, side, side) a random part of a tile, stretched to 0..1; small tiles are repeated by mirroring."""
+    """(1, 1, side, side) a random part of a tile, stretched to 0..1; small tiles are repeated by
+    mirroring."""
     pixels = archive.tiles[index].pixels.float().mean(dim=0)[None, None]
     while min(pixels.shape[-2:]) < side_px:
         pixels = torch.cat([pixels, pixels.flip(-1)], dim=-1)
@@ -173,9 +183,9 @@ def train_style(
 ) -> StyleNetwork:
     """Train the style network on an archive's own tiles.
 
-    The first two fifths of the steps teach it to give images back and to tell modalities by the statistics of its
-    features; then the encoder stays, and the decoder learns to render restyled features so that, encoded again, they
-    have the content asked for and the statistics of the style on every level.
+    The first two fifths of the steps teach it to give images back and to tell modalities by the statistics of
+    its features; then the encoder stays, and the decoder learns to render restyled features so that, encoded
+    again, they have the content asked for and the statistics of the style on every level.
     """
     torch.manual_seed(seed)
     draw = Draw(torch.Generator().manual_seed(seed), device)
