@@ -21,8 +21,9 @@ from georeg_cli.summary import summary_lines
 )
 @click.option(
     "--points",
+    multiple=True,
     metavar="FILE",
-    help="Store the tie points: .gpkg, .geojson, .csv, _gcp.csv (GDAL) or .points (QGIS).",
+    help="Store the tie points: .gpkg, .geojson, .csv, _gcp.csv (GDAL) or .points (QGIS); repeatable.",
 )
 @click.option(
     "--report", metavar="FILE.html", help="Store a page with pictures and plain words; needs no network."
@@ -40,7 +41,7 @@ def match(
     reference: str,
     output: str | None,
     registration: str | None,
-    points: str | None,
+    points: tuple[str, ...],
     report: str | None,
     as_json: bool,
     progress: str,

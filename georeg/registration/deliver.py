@@ -125,7 +125,7 @@ def _write_companions(registration: Registration, destinations: Destinations, pr
         "report": write_report,
         "registration": write_registration,
     }
-    wanted = [(name, path) for name, path in destinations.wanted.items() if name in writers]
+    wanted = [(name, path) for name, path in destinations.wanted if name in writers]
     for index, (name, path) in enumerate(sorted(wanted, key=lambda item: list(writers).index(item[0]))):
         progress("write", index, len(wanted), name)
         writers[name](registration, path)

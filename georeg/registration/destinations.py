@@ -12,8 +12,10 @@ from georeg.errors import InputError, UsageError
 from georeg.raster.atomic import check_output
 from georeg.raster.files import is_local, same_file
 
-POINT_SUFFIXES = (".gpkg", ".geojson", ".json", ".csv", ".points")
-REPORT_SUFFIXES = (".html", ".htm")
+SUFFIXES = {
+    "points": ((".gpkg", ".geojson", ".json", ".csv", ".points"), "tie points"),
+    "report": ((".html", ".htm"), "a report"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,23 +25,28 @@ class Destinations:
     Attributes:
         raster: the registered image.
         registration: registration.json.
-        points: tie points, in the format of the suffix.
+        points: tie points, in the format of the suffix; several paths for several formats.
         report: the HTML page.
     """
 
     raster: str | None = None
     registration: str | None = None
-    points: str | None = None
+    points: str | tuple[str, ...] | None = None
     report: str | None = None
 
     @property
-    def wanted(self) -> dict[str, str]:
-        """Name -> path of those that are wanted."""
-        return {name: os.fspath(path) for name, path in vars(self).items() if path is not None}
+    def wanted(self) -> list[tuple[str, str]]:
+        """Name and path of each that is wanted."""
+        return [
+            (name, os.fspath(path))
+            for name, given in vars(self).items()
+            for path in (given if isinstance(given, tuple) else (given,))
+            if path is not None
+        ]
 
     def written(self, with_raster: bool) -> list[str]:
         """Paths of what is there after the run."""
-        return [path for name, path in self.wanted.items() if with_raster or name != "raster"]
+        return [path for name, path in self.wanted if with_raster or name != "raster"]
 
     def check(self, inputs: Sequence[str], overwrite: bool) -> None:
         """Raise UsageError or InputError unless every output can be written without losing anything.
@@ -48,9 +55,10 @@ class Destinations:
             inputs: paths that are read and must not be written.
             overwrite: whether existing files may be replaced.
         """
-        _check_suffix(self.points, POINT_SUFFIXES, "tie points")
-        _check_suffix(self.report, REPORT_SUFFIXES, "a report")
-        paths = list(self.wanted.values())
+        for name, path in self.wanted:
+            if name in SUFFIXES:
+                _check_suffix(path, *SUFFIXES[name])
+        paths = [path for _, path in self.wanted]
         for index, path in enumerate(paths):
             if any(same_file(path, other) for other in paths[:index]):
                 raise UsageError(f"Two outputs are to be written to {path}: give each its own name.")
@@ -77,6 +85,6 @@ def check_place(path: str, inputs: Sequence[str], overwrite: bool) -> None:
         ) from error
 
 
-def _check_suffix(path: str | None, suffixes: tuple[str, ...], what: str) -> None:
-    if path is not None and Path(path).suffix.lower() not in suffixes:
+def _check_suffix(path: str, suffixes: tuple[str, ...], what: str) -> None:
+    if Path(path).suffix.lower() not in suffixes:
         raise UsageError(f"{path} is no file for {what}: let its name end with one of {', '.join(suffixes)}.")

@@ -60,7 +60,7 @@ def deliver(moving, reference, targets, match, output):
     words = Path(moving).read_text().split()
     act(words, Path(moving))
     registration = registration_of(moving, reference, "fail" if "fail" in words else "pass", match)
-    for what, path in targets.wanted.items():
+    for what, path in targets.wanted:
         if what == "raster" and "fail" in words:
             continue
         time.sleep(setting(words, "write"))

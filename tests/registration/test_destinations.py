@@ -41,6 +41,8 @@ def test_good_places_pass_and_nothing_is_made(folder):
         ({"raster": "moving.tif/out.tif"}, InputError, "does not exist"),
         ({"raster": "/proc/out.tif"}, InputError, "may not be written|Nothing can be written"),
         ({"points": "ties.shp"}, UsageError, ".gpkg"),
+        ({"points": ("ties.gpkg", "ties.shp")}, UsageError, "ties.shp"),
+        ({"points": ("ties.gpkg", "./ties.gpkg")}, UsageError, "Two outputs"),
         ({"report": "report.pdf"}, UsageError, ".html"),
         ({"raster": "a.json", "registration": "./a.json"}, UsageError, "Two outputs"),
     ],
@@ -57,6 +59,6 @@ def test_bad_places_are_named_with_the_remedy(folder, outputs, error, words):
 
 
 def test_what_was_written_leaves_the_raster_out_of_a_refusal():
-    places = Destinations(raster="a.tif", report="a.html")
-    assert places.written(with_raster=True) == ["a.tif", "a.html"]
-    assert places.written(with_raster=False) == ["a.html"]
+    places = Destinations(raster="a.tif", points=("a.gpkg", "a.points"), report="a.html")
+    assert places.written(with_raster=True) == ["a.tif", "a.gpkg", "a.points", "a.html"]
+    assert places.written(with_raster=False) == ["a.gpkg", "a.points", "a.html"]
