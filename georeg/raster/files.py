@@ -50,7 +50,9 @@ def reading(name: str) -> Iterator[None]:
     """Turn GDAL's read errors inside the block into one sentence about the file called `name`."""
     try:
         yield
-    except RasterioIOError as error:
+    except Exception as error:
+        if not from_gdal(error):
+            raise
         raise InputError(
             f"{name} could be opened, but its pixels cannot be read ({first_sentence(error)}): "
             "it is probably truncated or damaged; copy or download it again."

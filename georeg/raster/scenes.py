@@ -148,18 +148,17 @@ def _with_ground_distance(scene: Scene) -> Scene:
 
 
 def _samples(dataset: rasterio.DatasetReader, name: str, bands: tuple[int, ...]) -> list[FloatArray]:
-    """Up to nine windows of (bands, H, W) at corners, edges and centre, at full resolution, as amplitudes."""
-    windows = []
-    for y in _spread(dataset.height):
-        for x in _spread(dataset.width):
-            windows.append(Window(x, y, min(SAMPLE_PX, dataset.width), min(SAMPLE_PX, dataset.height)))
+    """Windows (bands, H, W) at the four corners and the centre, at full resolution, as float32 amplitudes.
+
+    Few, because each may cost a whole tile of JPEG 2000 to decode.
+    """
+    width, height = min(SAMPLE_PX, dataset.width), min(SAMPLE_PX, dataset.height)
+    right, bottom = dataset.width - width, dataset.height - height
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+    windows = [Window(x, y, width, height) for x, y in [*corners, (right // 2, bottom // 2)]]
     with reading(name):
         stacks = [dataset.read(list(bands), window=window) for window in windows]
     return [np.abs(s).astype(np.float32) if np.iscomplexobj(s) else s.astype(np.float32) for s in stacks]
-
-
-def _spread(size: int) -> list[int]:
-    return sorted({0, max(0, (size - SAMPLE_PX) // 2), max(0, size - SAMPLE_PX)})
 
 
 def _band_weights(
@@ -186,13 +185,9 @@ def _undeclared_nodata(
     if any(flag != MaskFlags.all_valid for flag in dataset.mask_flag_enums[bands[0] - 1]):
         return None
     white = dataset.dtypes[bands[0] - 1] == "uint8" and modality not in (Modality.MAP, Modality.ELEVATION)
-    across, down = len(_spread(dataset.width)), len(_spread(dataset.height))
-    corners = [
-        samples[0][:, :FLAT_PX, :FLAT_PX],
-        samples[across - 1][:, :FLAT_PX, -FLAT_PX:],
-        samples[across * (down - 1)][:, -FLAT_PX:, :FLAT_PX],
-        samples[-1][:, -FLAT_PX:, -FLAT_PX:],
-    ]
+    top, bottom = slice(None, FLAT_PX), slice(-FLAT_PX, None)
+    places = [(top, top), (top, bottom), (bottom, top), (bottom, bottom)]
+    corners = [sample[:, rows, cols] for sample, (rows, cols) in zip(samples, places, strict=False)]
     for value in (0.0, 255.0) if white else (0.0,):
         if any((corner == value).all() for corner in corners):
             return value
