@@ -48,7 +48,7 @@ Shell completion, for bash (zsh and fish alike): `eval "$(_GEOREG_COMPLETE=bash_
 
 def help_text(name: str) -> str:
     """What `georeg NAME --help` prints at WIDTH columns."""
-    parent = click.Context(cli, info_name="georeg")
+    parent = click.Context(cli, info_name="georeg", help_option_names=["-h", "--help"])
     command = cli.get_command(parent, name)
     assert command is not None
     context = click.Context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -45,7 +46,7 @@ def warp(moving: str, output: str, registration: str, as_json: bool, progress: s
     from georeg.registration.stored import parse_registration, read_registration
 
     if registration == "-":
-        stored = parse_registration(click.get_text_stream("stdin").read(), "standard input")
+        stored = parse_registration(sys.stdin.read(), "standard input")
     else:
         stored = read_registration(registration)
     with reporting(progress) as show:

@@ -1,7 +1,6 @@
 """Bad input: one clear sentence with the remedy, the right exit code, and nothing lost."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -155,22 +154,6 @@ class TestOutputs:
         done = match(small_pair.moving, small_pair.reference, tmp_path / "out.xyz", "-f", "NoSuch")
         refused(done, 2, "NoSuch")
         assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize("more", [(), ("-f", "GTiff")])
-    def test_a_full_disk(self, small_pair, tmp_path, more):
-        """The largest file that may be written is 20 kB, as if the disk were full after that."""
-        (tmp_path / "out.tif").write_text("precious")
-        done = georeg("match", small_pair.moving, small_pair.reference, tmp_path / "out.tif", "--overwrite", *more,
-                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
-        assert done.returncode == 5, done.stderr
-        assert "disk is full" in done.stderr
-        assert (tmp_path / "out.tif").read_text() == "precious"
-        assert os.listdir(tmp_path) == ["out.tif"]
-
-
-def georeg(*arguments, **more):
-    command = [sys.executable, "-m", "georeg_cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
