@@ -1,8 +1,8 @@
 """How far the two tiles of an "aligned" pair are apart, measured by correlating their oriented gradients.
 
-Real pairs are off by a few pixels (layover, geocoding). The offset is estimated at half resolution over the
-whole tile, so it corrects the pair as a whole; pairs whose best offset is far and not distinct are better
-left out of training.
+Real pairs are off by a few pixels (layover, geocoding). The offset is estimated at half resolution over the whole
+tile, so it corrects the pair as a whole; pairs whose best offset is far and not distinct are better left out of
+training.
 """
 
 from __future__ import annotations

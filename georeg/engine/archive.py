@@ -1,9 +1,8 @@
 """An unlabelled archive of scenes as uint8 tiles in memory: found, decoded once, never labelled.
 
-Any folder, text list or tar shard will do. The modality of a file comes from a manifest column, else from a
-folder's name, else from a look at its pixels. Two files `<name>_a` and `<name>_b` in one folder
-`.../<modA>-<modB>/<source>/` are a pixel-aligned pair. A source (the folder that holds the files) is the unit
-that validation holds out.
+Any folder, text list or tar shard will do. The modality of a file comes from a manifest column, else from a folder's
+name, else from a look at its pixels. Two files `<name>_a` and `<name>_b` in one folder `.../<modA>-<modB>/<source>/`
+are a pixel-aligned pair. A source (the folder that holds the files) is the unit that validation holds out.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilePair:
-    """Two pixel-aligned tiles of different modality, by their index; `tolerance_px` is how far they may
-    disagree.
+    """Two pixel-aligned tiles of different modality, by their index; `tolerance_px` is how far they may disagree.
 
     `shift_xy` is added to a pixel of `first` to find the same ground in `second` (px, measured at loading).
     """
@@ -153,13 +151,10 @@ class Archive:
 
 
 def choose_holdout(archive: Archive, fraction: float = 0.05, seed: int = 0) -> tuple[str, ...]:
-    """Sources for validation: of each modality about `fraction` of the tiles, from at most one source in
-    eight.
+    """Sources for validation: of each modality about `fraction` of the tiles, from at most one source in eight.
 
-    Variety is worth more to training than to validation, so few sources go. The order follows a hash of the
-    source's
-    name: a growing archive keeps its validation sources. The only source of a modality or of a kind of pair
-        stays.
+    Variety is worth more to training than to validation, so few sources go. The order follows a hash of the source's
+    name: a growing archive keeps its validation sources. The only source of a modality or of a kind of pair stays.
     """
     counts = Counter(tile.source for tile in archive.tiles)
     groups: dict[str, set[str]] = defaultdict(set)
@@ -194,17 +189,15 @@ def read_archive(
     """Read every usable image under `location` into memory.
 
     Args:
-        location: a folder (walked; tar shards in it are read), one tar, a text list with one path a line, or
-            several.
-        manifest: CSV with columns `path` and `modality`; else `manifest.csv` beside or in the location, if
-            any.
+        location: a folder (walked; tar shards in it are read), one tar, a text list with one path a line, or several.
+        manifest: CSV with columns `path` and `modality`; else `manifest.csv` beside or in the location, if any.
         tile_px: larger images are cut into tiles of at most this side.
         max_tiles_per_file: at most so many tiles of one file, evenly spread.
         min_px: images with a smaller side are skipped.
         limit: read about this many files only, evenly spread over the archive (for trials).
         threads: decoding threads; None for one a core, 16 at most.
-        align_pairs: measure how far the tiles of each pair are apart and correct it; SAR pairs that neither
-            agree nor can be corrected are left out (their tiles stay).
+        align_pairs: measure how far the tiles of each pair are apart and correct it; SAR pairs that neither agree nor
+            can be corrected are left out (their tiles stay).
 
     Raises:
         InputError: nothing there, or no usable image; the message counts the reasons.

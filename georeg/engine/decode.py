@@ -1,8 +1,7 @@
 """One image file to uint8 tiles: Pillow where it can, rasterio (if it is there) for the rest.
 
-Eight-bit images keep their values; deeper ones are stretched between their 1st and 99th percentile. Large
-rasters are read in windows, evenly spread and at most `max_tiles` a file, so that a whole scene never lies in
-memory.
+Eight-bit images keep their values; deeper ones are stretched between their 1st and 99th percentile. Large rasters are
+read in windows, evenly spread and at most `max_tiles` a file, so that a whole scene never lies in memory.
 """
 
 from __future__ import annotations
@@ -67,8 +66,7 @@ def read_tiles(name: str, data: bytes | Path, tile_px: int, max_tiles: int, min_
 
 
 def tile_boxes(size: tuple[int, int], tile_px: int, max_tiles: int) -> list[tuple[int, int, int, int]]:
-    """Boxes (left, top, right, bottom) of equal tiles covering a (rows, cols) image, thinned evenly to
-    `max_tiles`."""
+    """Boxes (left, top, right, bottom) of equal tiles covering a (rows, cols) image, thinned evenly to `max_tiles`."""
     tops, height = _starts(size[0], tile_px)
     lefts, width = _starts(size[1], tile_px)
     boxes = [(left, top, left + width, top + height) for top in tops for left in lefts]

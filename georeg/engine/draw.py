@@ -1,7 +1,7 @@
 """Random draws of the data engine: reproducible from one CPU generator, on whichever device the images lie.
 
-Parameters (a few numbers a view) are drawn on the CPU and moved; noise fields are drawn on the device itself
-from a second generator, so that large random tensors never travel.
+Parameters (a few numbers a view) are drawn on the CPU and moved; noise fields are drawn on the device itself from a
+second generator, so that large random tensors never travel.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ class Draw:
         return self.number() < probability
 
     def categorical(self, weights: Tensor, count: int) -> Tensor:
-        """`count` indices (on the CPU) drawn with probabilities proportional to `weights` (K,), with
-        replacement."""
+        """`count` indices (on the CPU) drawn with probabilities proportional to `weights` (K,), with replacement."""
         return torch.multinomial(weights.double().cpu(), count, replacement=True, generator=self.parameters)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:

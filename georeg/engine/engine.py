@@ -1,9 +1,7 @@
-"""The dynamic data engine: endless training pairs with exact truth from an unlabelled archive, made on the
-device.
+"""The dynamic data engine: endless training pairs with exact truth from an unlabelled archive, made on the device.
 
-For each pair: a recipe is drawn (by current loss), a tile or a real pair, two random warps, one to three
-looks for each view; the views are normalised as at inference. The same generator state gives the same
-batches.
+For each pair: a recipe is drawn (by current loss), a tile or a real pair, two random warps, one to three looks for
+each view; the views are normalised as at inference. The same generator state gives the same batches.
 """
 
 from __future__ import annotations
@@ -52,8 +50,7 @@ class EngineConfig:
         appearance: False leaves out the looks (pretraining without appearance change).
         far_rotation_deg: relative rotation of the "far" bin; a curriculum raises it to 180.
         geometry: the range of the "turned" bin; "near" is a third of it.
-        fill_share: how many views have their empty area filled from another image (it is valid then, but
-            unmatched).
+        fill_share: how many views have their empty area filled from another image (it is valid then, but unmatched).
         clutter_share: how many views have clouds of another image over them.
         chain_lengths: weights of one, two and three looks a view.
         plain_share: how many partners of a view with a look stay as they are.
@@ -158,16 +155,14 @@ class DataEngine:
         return tuple(recipe.name for recipe in self.sampler.recipes)
 
     def report_losses(self, recipe: Tensor, loss: Tensor) -> None:
-        """Tell the engine the losses (B,) of the pairs of recipes (B,): harder recipes are drawn more
-        often."""
+        """Tell the engine the losses (B,) of the pairs of recipes (B,): harder recipes are drawn more often."""
         self.sampler.report(recipe, loss)
 
     def state_dict(self) -> dict[str, Any]:
         return {"draw": self.random.state_dict(), "sampler": self.sampler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the same numbers as the engine that gave `state` (same archive, config and kind of
-        device)."""
+        """Go on with the same numbers as the engine that gave `state` (same archive, config and kind of device)."""
         self.random.load_state_dict(state["draw"])
         self.sampler.load_state_dict(state["sampler"])
 
@@ -337,8 +332,7 @@ class DataEngine:
         return sides[0] + sides[1]
 
     def _hidden(self, count: int) -> Tensor:
-        """(B, 1, V, V) True under clouds and other clutter: blobs of a random field, in a share of the
-        views."""
+        """(B, 1, V, V) True under clouds and other clutter: blobs of a random field, in a share of the views."""
         side, cells = self.config.view_px, 5
         hidden = torch.zeros(count, 1, side, side, dtype=torch.bool, device=self.device)
         chosen = (self.random.uniform(count) < self.config.clutter_share).nonzero()[:, 0]
@@ -355,9 +349,8 @@ class DataEngine:
     def _finish(self, images: Tensor, ground: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """The views normalised, and where they count as valid.
 
-        Where there is no ground a view is empty and invalid, as with a nodata mask; or it is filled from the
-        next image of the batch and valid, as where nobody knows of the nodata: then the network must find out
-            by itself.
+        Where there is no ground a view is empty and invalid, as with a nodata mask; or it is filled from the next
+        image of the batch and valid, as where nobody knows of the nodata: then the network must find out by itself.
         Clutter is always filled.
         """
         filled = per_image(self.random.uniform(len(images)) < self.config.fill_share)

@@ -1,9 +1,8 @@
 """Two views of one tile through random warps that are known exactly.
 
-A view pixel maps to a source pixel by `source = H @ wave(view)`: H a homography (rotation, scale, anisotropy,
-shear, perspective, translation) and `wave` a smooth warp made of shear waves, each of which has an exact
-inverse, so that the truth between two views holds to rounding and needs no iteration. Coordinates count pixel
-centres from 0 (x, y).
+A view pixel maps to a source pixel by `source = H @ wave(view)`: H a homography (rotation, scale, anisotropy, shear,
+perspective, translation) and `wave` a smooth warp made of shear waves, each of which has an exact inverse, so that
+the truth between two views holds to rounding and needs no iteration. Coordinates count pixel centres from 0 (x, y).
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ LEVELS = 4
 
 @dataclass(frozen=True)
 class GeometryRange:
-    """How far the two views may differ; every number is a largest value, drawn uniformly below it unless
-    said.
+    """How far the two views may differ; every number is a largest value, drawn uniformly below it unless said.
 
     Attributes:
         rotation_deg: relative rotation, within plus and minus.
@@ -38,8 +36,7 @@ class GeometryRange:
         wave_px: amplitude of the smooth warp (view px); wave_share: how many pairs have one.
         zoom: source pixels per view pixel (before the relative scale), log-uniform.
         min_overlap: the smallest share of the better-covered view that the other one shows.
-        upright_share: how many pairs keep the tile's own orientation (the rest is turned and mirrored as a
-            whole).
+        upright_share: how many pairs keep the tile's own orientation (the rest is turned and mirrored as a whole).
     """
 
     rotation_deg: float = 45.0
@@ -106,8 +103,7 @@ class ViewPair:
 
     Attributes:
         to_source0, to_source1: (B, 3, 3) float64 on the CPU, (bent) view pixel -> source pixel.
-        waves: the smooth warp of view 1 (view 0 has none), on the device; `wavy` (W,) the pairs that have
-            one.
+        waves: the smooth warp of view 1 (view 0 has none), on the device; `wavy` (W,) the pairs that have one.
         size_px: the side of both views.
         zoom: (B, 2) on the CPU, source pixels per view pixel of both views, for antialiasing.
     """
@@ -126,8 +122,7 @@ class ViewPair:
         return self._bent(matrix) if side else map_grid(matrix, self.size_px, self.device)
 
     def flows(self) -> tuple[Tensor, Tensor]:
-        """(B, V, V, 2) twice: for each pixel of view 0 its place in view 1, and the other way; inside it or
-        not."""
+        """(B, V, V, 2) twice: for each pixel of view 0 its place in view 1, and the other way; inside it or not."""
         flow01 = map_grid(torch.linalg.solve(self.to_source1, self.to_source0), self.size_px, self.device)
         if len(self.wavy):
             flow01[self.wavy] = self.waves.inverse(flow01[self.wavy])
@@ -295,8 +290,8 @@ def _to_unit(size_px: int) -> Tensor:
 
 
 def _overlap_enough(first: Tensor, second: Tensor, sizes: Tensor, size_px: int, floor: Tensor) -> Tensor:
-    """(B,) True where the better-covered view shows at least `floor` of the other, and the other at least a
-    third of it."""
+    """(B,) True where the better-covered view shows at least `floor` of the other, and the other at least a third of
+    it."""
     axis = (torch.arange(OVERLAP_GRID, dtype=torch.float64) + 0.5) / OVERLAP_GRID * size_px - 0.5
     rows, cols = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([cols, rows], dim=-1).expand(len(first), -1, -1, -1)
@@ -317,8 +312,7 @@ def inside_view(points: Tensor, size_px: int) -> Tensor:
 
 
 def inside_tile(points: Tensor, sizes: Tensor) -> Tensor:
-    """True where a source point (B, ..., 2) lies between the outermost pixel centres of its tile (B, 2) (h,
-    w)."""
+    """True where a source point (B, ..., 2) lies between the outermost pixel centres of its tile (B, 2) (h, w)."""
     bottom, right = (sizes - 1).to(points).view(-1, 2, *(1 for _ in range(points.dim() - 2))).unbind(1)
     x, y = points[..., 0], points[..., 1]
     return (x >= 0) & (x <= right) & (y >= 0) & (y <= bottom)
@@ -347,8 +341,7 @@ def pyramid_level(zoom: float) -> int:
 
 
 def half_size(pixels: Tensor) -> Tensor:
-    """The next level of a pyramid: (C, H, W) uint8 -> (C, H // 2, W // 2) uint8, means of 2x2 pixels,
-    rounded.
+    """The next level of a pyramid: (C, H, W) uint8 -> (C, H // 2, W // 2) uint8, means of 2x2 pixels, rounded.
 
     Its pixel x lies at 2 x + 0.5 of the finer level.
     """
@@ -360,8 +353,7 @@ def half_size(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of one pyramid level that a view needs: columns left..right, rows top..bottom of that
-    level."""
+    """The part of one pyramid level that a view needs: columns left..right, rows top..bottom of that level."""
 
     level: int
     left: int
@@ -382,8 +374,7 @@ class Crop:
 
 
 def crop_for(box: Tensor, zoom: float, size: tuple[int, int]) -> Crop:
-    """The crop that a view of source area `box` (4,) needs of a tile of `size` (h, w), two pixels to
-    spare."""
+    """The crop that a view of source area `box` (4,) needs of a tile of `size` (h, w), two pixels to spare."""
     level = pyramid_level(zoom)
     while level and min(size) >> level < 4:
         level -= 1

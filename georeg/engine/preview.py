@@ -1,7 +1,7 @@
 """A contact sheet of the data engine: what each look does, and whether the truth holds.
 
-One row a look: the tile | view 0 | view 1 with the look | both as a checkerboard after view 1 was put onto
-view 0 by the truth. Where edges run on across the squares, the truth is right.
+One row a look: the tile | view 0 | view 1 with the look | both as a checkerboard after view 1 was put onto view 0 by
+the truth. Where edges run on across the squares, the truth is right.
 """
 
 from __future__ import annotations

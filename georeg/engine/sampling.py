@@ -14,8 +14,7 @@ from georeg.engine.draw import Draw
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a pair is made of: the source's modality (or pair kind), the main look's family, the geometry
-    bin."""
+    """What a pair is made of: the source's modality (or pair kind), the main look's family, the geometry bin."""
 
     kind: str
     family: str
@@ -30,8 +29,8 @@ class Recipe:
 class RecipeSampler:
     """Draws recipes with probability prior x (loss / mean loss) ** strength, kept within a factor of `reach`.
 
-    The losses are running means per recipe, shrunk towards the means of their kind, family and bin while few
-    pairs were seen, so that one unlucky batch moves little.
+    The losses are running means per recipe, shrunk towards the means of their kind, family and bin while few pairs
+    were seen, so that one unlucky batch moves little.
     """
 
     def __init__(

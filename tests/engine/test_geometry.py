@@ -1,5 +1,4 @@
-"""The truth between two views holds to a twentieth of a pixel, shown with images that hold their own
-coordinates."""
+"""The truth between two views holds to a twentieth of a pixel, shown with images that hold their own coordinates."""
 
 from __future__ import annotations
 

@@ -160,8 +160,7 @@ def render(
 
 
 def _clipped(images: Tensor) -> Tensor:
-    """Bring views that left 0..1 back by their own mean and deviation, and clip the others: looks may rely on
-    0..1."""
+    """Bring views that left 0..1 back by their own mean and deviation, and clip the others: looks may rely on 0..1."""
     low, high = images.flatten(1).aminmax(dim=1)
     out = ((low < -0.01) | (high > 1.01)).nonzero()[:, 0]
     if len(out):

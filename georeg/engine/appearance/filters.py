@@ -1,8 +1,7 @@
-"""Small batched filters on (B, C, H, W) images that never move an edge: symmetric kernels, replicated
-borders.
+"""Small batched filters on (B, C, H, W) images that never move an edge: symmetric kernels, replicated borders.
 
-They are written as sums of shifted slices: for one-channel images that is some ten times faster on a CPU than
-a convolution call, and as fast on a GPU.
+They are written as sums of shifted slices: for one-channel images that is some ten times faster on a CPU than a
+convolution call, and as fast on a GPU.
 """
 
 from __future__ import annotations

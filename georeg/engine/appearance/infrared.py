@@ -12,8 +12,7 @@ from georeg.engine.draw import Draw
 
 
 def thermal_like(images: Tensor, draw: Draw) -> Tensor:
-    """Temperature-like: a new tone for each material, soft, some of it coarse, striped, dark in the corners,
-    noisy."""
+    """Temperature-like: a new tone for each material, soft, some of it coarse, striped, dark in the corners, noisy."""
     tone = (cosine, monotone_curve, free_curve)[draw.index(3)]
     result = gaussian(tone(gaussian(images, 0.5), draw), draw.number(0.2, 1.4))
     if draw.chance(0.4):

@@ -18,8 +18,8 @@ WIDTH = 6
 def random_network(images: Tensor, draw: Draw) -> Tensor:
     """Two or three layers of a random network (after Xu et al., 2021), mixed with the original.
 
-    Each layer is a random point-symmetric 3x3 filter per channel and a random mix of channels, drawn per
-    image, then a leaky rectifier. Symmetric filters keep edges in place.
+    Each layer is a random point-symmetric 3x3 filter per channel and a random mix of channels, drawn per image, then
+    a leaky rectifier. Symmetric filters keep edges in place.
     """
     count = len(images)
     features = (images - 0.5).expand(-1, WIDTH, -1, -1)
@@ -32,8 +32,7 @@ def random_network(images: Tensor, draw: Draw) -> Tensor:
 
 
 def _symmetric_filter(features: Tensor, weights: Tensor) -> Tensor:
-    """3x3 filters of each channel (B, C, H, W) with weights (B, C, 5): centre, and four pairs of opposite
-    neighbours."""
+    """3x3 filters of each channel (B, C, H, W), weights (B, C, 5): the centre, four pairs of opposite neighbours."""
     height, width = features.shape[-2:]
     padded = nnf.pad(features, (1, 1, 1, 1), mode="replicate")
     centre, across, down, falling, rising = weights[..., None, None].unbind(2)
@@ -76,8 +75,7 @@ def _as_curve(own: Tensor, target: Tensor, knots: int = 128) -> Tensor:
 
 
 def fourier_mix(images: Tensor, draw: Draw) -> Tensor:
-    """Low-band amplitudes of another image, own phases (Yang and Soatto, 2020): coarse brightness and texture
-    change."""
+    """Low-band amplitudes of another image, own phases (Yang and Soatto, 2020): coarse brightness changes."""
     count, _, height, width = images.shape
     others = images[_another(count, draw)]
     own, other = torch.fft.rfft2(images), torch.fft.rfft2(others).abs()

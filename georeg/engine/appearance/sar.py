@@ -1,10 +1,9 @@
-"""Item 3: SAR-like looks: brightness by land cover, roughness and slope towards the radar, under gamma
-speckle.
+"""Item 3: SAR-like looks: brightness by land cover, roughness and slope towards the radar, under gamma speckle.
 
-What real pairs show, and what is imitated: regions keep their outline but get a brightness of their own;
-rough ground (trees, houses) is bright and heavy-tailed, smooth ground (roads, water) dark; speckle is
-correlated over a pixel or two. All is put together in decibel, where contributions add, with a signal of 3 to
-7 dB so that speckle never drowns it.
+What real pairs show, and what is imitated: regions keep their outline but get a brightness of their own; rough ground
+(trees, houses) is bright and heavy-tailed, smooth ground (roads, water) dark; speckle is correlated over a pixel or
+two. All is put together in decibel, where contributions add, with a signal of 3 to 7 dB so that speckle never drowns
+it.
 """
 
 from __future__ import annotations
@@ -68,24 +67,21 @@ def _reflectance_table(count: int, draw: Draw, knots: int = 48) -> Tensor:
 
 
 def _towards_look(relief: Tensor, draw: Draw) -> Tensor:
-    """The slope of the grey values along a random look direction: bright where it faces the radar, else
-    shadow."""
+    """The slope of the grey values along a random look direction: bright where it faces the radar, else shadow."""
     angle = draw.uniform(len(relief), 0.0, 2 * torch.pi)
     right, down = gradients(relief)
     return right.mul_(per_image(angle.cos())).addcmul_(down, per_image(angle.sin()))
 
 
 def _scatterers(rough: Tensor, draw: Draw) -> Tensor:
-    """Few strong points, most of them on rough ground, each smeared over about a pixel (deviations to be
-    added)."""
+    """Few strong points, most of them on rough ground, each smeared over about a pixel (deviations to be added)."""
     chance = draw.uniform_field(tuple(rough.shape)).square_().square_()
     points = (chance * (1.0 + rough.clamp(-1.0, 2.0))).square_()
     return gaussian(points, 0.6).mul_(draw.number(0.3, 0.9))
 
 
 def speckle(shape: tuple[int, ...] | torch.Size, draw: Draw) -> Tensor:
-    """Gamma noise of 1 to 8 looks: the mean power of so many complex normal fields, correlated over 0.5 to
-    1.2 px.
+    """Gamma noise of 1 to 8 looks: the mean power of so many complex normal fields, correlated over 0.5 to 1.2 px.
 
     Up to four looks are summed; more are a power of that sum, which narrows it alike. Mean near 1.
     """

@@ -1,5 +1,4 @@
-"""Item 5: structure pictures: what is left when tone is thrown away, and what looks like a height model or a
-map."""
+"""Item 5: structure pictures: what is left when tone is thrown away, and what looks like a height model or a map."""
 
 from __future__ import annotations
 
@@ -81,8 +80,7 @@ def _ink(count: int, draw: Draw, dark_share: float) -> Tensor:
 def _strokes(images: Tensor, draw: Draw) -> Tensor:
     """0..1 where a thin line runs that is brighter (or, for some images, darker) than both its sides.
 
-    The anisotropic part of the Hessian answers to lines and not to round spots; its trace tells bright from
-    dark.
+    The anisotropic part of the Hessian answers to lines and not to round spots; its trace tells bright from dark.
     """
     right, down = gradients(gaussian(images, draw.number(0.8, 2.0)))
     (xx, xy), (_, yy) = gradients(right), gradients(down)
@@ -93,8 +91,7 @@ def _strokes(images: Tensor, draw: Draw) -> Tensor:
 
 
 def contours(images: Tensor, draw: Draw) -> Tensor:
-    """A contour map: lines of about one pixel at equal steps of the smoothed grey values, over a flat or
-    shaded ground."""
+    """A contour map: thin lines at equal steps of the smoothed grey values, over a flat or shaded ground."""
     count = len(images)
     steps = per_image(draw.uniform(count, 4.0, 12.0))
     height = gaussian(images, draw.number(2.0, 5.0)) * steps

@@ -1,12 +1,10 @@
-"""Item 6: a light style network: scenes in the manner of real tiles of another modality, edges put back by a
-filter.
+"""Item 6: a light style network: scenes in the manner of real tiles of another modality, edges put back by a filter.
 
-An encoder and a decoder of under 0.3 M parameters with adaptive instance normalisation (Huang and Belongie,
-2017)
-between them: the features of a scene get the channel means and deviations of a real SAR, infrared, map or
-elevation tile, and some channels are turned over. The result is coarse; a guided filter against the original
-(He et al., 2013) puts the edges where they were. It is trained on the archive itself, without labels beyond
-the modality: `train_style`.
+An encoder and a decoder of under 0.3 M parameters with adaptive instance normalisation (Huang and Belongie, 2017)
+between them: the features of a scene get the channel means and deviations of a real SAR, infrared, map or elevation
+tile, and some channels are turned over. The result is coarse; a guided filter against the original (He et al., 2013)
+puts the edges where they were. It is trained on the archive itself, without labels beyond the modality:
+`train_style`.
 """
 
 from __future__ import annotations
@@ -70,8 +68,7 @@ class StyleNetwork(nn.Module):
     def forward(self, images: Tensor, style: Tensor, signs: Tensor) -> Tensor:
         """Images (B, 1, H, W), H and W divisible by 4, in the manner of `style` (B, 2, C).
 
-        `signs` (B, C) of -1 and 1 turn channels over: what was told by a bright response is then told by a
-        dark one.
+        `signs` (B, C) of -1 and 1 turn channels over: what was told by a bright response is then told by a dark one.
         """
         own = self.features(images)[-1]
         middle = own.mean(dim=(-2, -1), keepdim=True)
@@ -97,8 +94,7 @@ def restyled(features: Tensor, style: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class StyleBook:
-    """The network and, for each modality of the archive, the statistics (N, 2, C) of up to 96 of its real
-    tiles."""
+    """The network and, for each modality of the archive, the statistics (N, 2, C) of up to 96 of its real tiles."""
 
     network: StyleNetwork
     styles: dict[str, Tensor]
@@ -150,8 +146,7 @@ def make_style_book(
 
 
 def style_view(archive: Archive, index: int, draw: Draw, side_px: int) -> Tensor:
-    """(1, 1, side, side) a random part of a tile, stretched to 0..1; small tiles are repeated by
-    mirroring."""
+    """(1, 1, side, side) a random part of a tile, stretched to 0..1; small tiles are repeated by mirroring."""
     pixels = archive.tiles[index].pixels.float().mean(dim=0)[None, None]
     while min(pixels.shape[-2:]) < side_px:
         pixels = torch.cat([pixels, pixels.flip(-1)], dim=-1)
@@ -183,9 +178,9 @@ def train_style(
 ) -> StyleNetwork:
     """Train the style network on an archive's own tiles.
 
-    The first two fifths of the steps teach it to give images back and to tell modalities by the statistics of
-    its features; then the encoder stays, and the decoder learns to render restyled features so that, encoded
-    again, they have the content asked for and the statistics of the style on every level.
+    The first two fifths of the steps teach it to give images back and to tell modalities by the statistics of its
+    features; then the encoder stays, and the decoder learns to render restyled features so that, encoded again, they
+    have the content asked for and the statistics of the style on every level.
     """
     torch.manual_seed(seed)
     draw = Draw(torch.Generator().manual_seed(seed), device)

@@ -62,8 +62,7 @@ def inversion(images: Tensor, draw: Draw) -> Tensor:
 
 
 def posterise(images: Tensor, draw: Draw) -> Tensor:
-    """4 to 12 grey levels whose order is shuffled: regions keep their outline and lose their brightness
-    order."""
+    """4 to 12 grey levels whose order is shuffled: regions keep their outline and lose their brightness order."""
     count = len(images)
     levels = draw.integers(count, 4, 13)
     order = draw.uniform((count, 13)).argsort(dim=1).float() / 12.0
@@ -96,8 +95,7 @@ def illumination(images: Tensor, draw: Draw) -> Tensor:
 
 
 def patchwork(images: Tensor, draw: Draw) -> Tensor:
-    """Two free curves, one taking over from the other across slow random fields: tone that depends on the
-    place.
+    """Two free curves, one taking over from the other across slow random fields: tone that depends on the place.
 
     Season, moisture and material change grey values differently from place to place.
     """
@@ -110,8 +108,7 @@ def patchwork(images: Tensor, draw: Draw) -> Tensor:
 
 
 def night(images: Tensor, draw: Draw) -> Tensor:
-    """A night picture: nearly black, lamps where there is bright or busy ground, their bloom, sensor
-    noise."""
+    """A night picture: nearly black, lamps where there is bright or busy ground, their bloom, sensor noise."""
     count = len(images)
     dark = images.pow(per_image(draw.uniform(count, 1.0, 3.0))) * per_image(draw.log_uniform(count, 0.1, 0.8))
     busy = (images - gaussian(images, draw.number(2.0, 5.0))).clamp_min_(0.0)
