@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "check_options": "georeg.output.raster",
     "write_points": "georeg.output.points",
     "write_raster": "georeg.output.raster",
     "write_report": "georeg.output.report",
 }
-__all__ = ["write_points", "write_raster", "write_report"]
+__all__ = ["check_options", "write_points", "write_raster", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from georeg.errors import NotRegistrableError
-from georeg.output import write_points, write_raster, write_report
+from georeg.output import check_options, write_points, write_raster, write_report
 from georeg.output.options import OutputOptions
 from georeg.raster import open_scene
 from georeg.raster.atomic import atomic_output
@@ -54,6 +54,8 @@ def deliver(
         GeoregError: any other cause, with its remedy.
     """
     destinations.check(_inputs(moving, reference, match_options), output_options.overwrite)
+    if destinations.raster:
+        check_options(destinations.raster, output_options)
     registration = register(moving, reference, match_options, progress)
     write_delivery(
         registration, destinations, replace(output_options, num_threads=match_options.num_threads), progress
@@ -96,6 +98,7 @@ def apply_registration(
         UsageError: `moving` cannot be placed on the registered image, or the output cannot be written.
     """
     Destinations(raster=output).check([moving], options.overwrite)
+    check_options(output, options)
     if registration.transform is None or (registration.quality.verdict == "fail" and not options.keep_failed):
         raise NotRegistrableError(refusal(registration))
     write_raster(registration_of(open_scene(moving), registration), output, options, progress)

@@ -150,9 +150,17 @@ class TestOutputs:
         refused(match(small_pair.moving, small_pair.reference, output), 4, str(output.parent))
         assert time.perf_counter() - start < 2, "it was found out before the work"
 
-    def test_an_unknown_driver(self, small_pair, tmp_path):
-        done = match(small_pair.moving, small_pair.reference, tmp_path / "out.xyz", "-f", "NoSuch")
-        refused(done, 2, "NoSuch")
+    @pytest.mark.parametrize(
+        ("options", "word"),
+        [
+            (("-f", "NoSuch"), "NoSuch"),
+            (("--dst-crs", "EPSG:0"), "EPSG:0"),
+            (("--bbox", "3", "0", "1", "2"), "XMIN YMIN XMAX YMAX"),
+            (("--output-mode", "vrt"), ".vrt"),
+        ],
+    )
+    def test_options_that_no_output_can_have(self, small_pair, tmp_path, options, word):
+        refused(match(small_pair.moving, small_pair.reference, tmp_path / "out.tif", *options), 2, word)
         assert list(tmp_path.iterdir()) == []
 
 
