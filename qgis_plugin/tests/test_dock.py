@@ -9,6 +9,7 @@ from conftest import alive, raster_layer, wait_for
 from qgis.core import QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
 from qgis.PyQt.QtWidgets import QMessageBox
 
+from georeg_qgis.executable.process import end_all
 from georeg_qgis.gui.defaults import default_output, default_pair, unused
 from georeg_qgis.gui.dock import GeoregDock
 from georeg_qgis.gui.export import area_of, size_px
@@ -39,6 +40,18 @@ def test_it_is_ready_when_two_layers_are_chosen(dock, pair):
     assert dock.run_button.isEnabled()
     assert not dock.cancel_button.isEnabled()
     assert dock.form.output == os.path.splitext(pair[0].source())[0] + "_aligned.tif"
+
+
+def test_the_tab_key_goes_through_the_form_from_top_to_bottom(dock):
+    form = dock.form
+    wanted = [form.moving, form.moving_kind, form.reference, form.reference_kind, form.swap, form.transform]
+    chain, widget = [], form.moving
+    while len(chain) < 400 and not (chain and widget is form.moving):
+        chain.append(widget)
+        widget = widget.nextInFocusChain()
+    places = [chain.index(widget) for widget in wanted]
+    assert places == sorted(places)
+    assert chain.index(form.transform) < chain.index(form.add_points)
 
 
 def test_a_run_adds_the_result_and_shows_the_verdict(dock, project):
@@ -109,8 +122,8 @@ def test_cancel_ends_the_processes_and_leaves_nothing(mode, dock, logged, monkey
     dock.cancel_button.click()
     finish(dock)
     assert dock.stage.text() == "Cancelled. Nothing was written."
-    assert not alive(entry["pid"])
-    assert entry["child"] is None or not alive(entry["child"])
+    pids = [pid for pid in (entry["pid"], entry["child"]) if pid]
+    wait_for(lambda: not any(map(alive, pids)), "the end of the processes", 5)
     assert not [name for name in os.listdir(tmp_path) if "aligned" in name]
     assert dock.run_button.isEnabled()
 
@@ -119,9 +132,9 @@ def test_unloading_the_plugin_ends_a_run(dock, logged, monkeypatch):
     monkeypatch.setenv("FAKE_GEOREG", "sleep")
     dock.start()
     entry = logged("child")
-    dock.job.cancel()
+    end_all()
     finish(dock)
-    assert not alive(entry["child"])
+    wait_for(lambda: not alive(entry["pid"]) and not alive(entry["child"]), "the end of both processes", 5)
 
 
 def test_layers_that_are_deleted_meanwhile_do_no_harm(dock, project, monkeypatch):

@@ -136,8 +136,23 @@ class MatchForm(QWidget):
         grid.addWidget(self.swap, 0, 2, ROWS_BESIDE_SWAP, 1)
         layout.addLayout(grid)
         layout.addWidget(self.add_points)
+        self._order_keys()
         layout.addWidget(self.notice)
         layout.addWidget(self.export)
+
+    def _order_keys(self) -> None:
+        """The tab key goes from top to bottom."""
+        order = [
+            self.moving,
+            self.moving_kind,
+            self.reference,
+            self.reference_kind,
+            self.swap,
+            self.transform,
+        ]
+        order += [self.output_file, self.add_points]
+        for earlier, later in zip(order, order[1:]):
+            QWidget.setTabOrder(earlier, later)
 
     def _connect(self) -> None:
         for box in (self.moving, self.reference):
