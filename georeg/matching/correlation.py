@@ -53,9 +53,9 @@ def masked_correlation(
     h, w = template.shape[-2:]
     height, width = search.shape[-2:]
     size = (
-        (_fast_size(height + h - 1), _fast_size(width + w - 1))
+        (fast_size(height + h - 1), fast_size(width + w - 1))
         if full
-        else (_fast_size(height), _fast_size(width))
+        else (fast_size(height), fast_size(width))
     )
     fast = torch.fft.rfft2
     of_template, of_search = fast(template, s=size).conj(), fast(search, s=size)
@@ -108,7 +108,7 @@ def _parabola(left: Tensor, middle: Tensor, right: Tensor) -> tuple[Tensor, Tens
     return torch.where(bend > 1e-9, offset.clamp(-0.5, 0.5), torch.zeros_like(offset)), bend
 
 
-def _fast_size(size: int) -> int:
+def fast_size(size: int) -> int:
     """The next size with only the prime factors 2, 3 and 5."""
     while True:
         rest = size

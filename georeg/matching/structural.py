@@ -7,14 +7,14 @@ scale must have been undone before, to within about 8 degrees and 12 per cent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from georeg.matching.correlation import Peaks, find_peaks, masked_correlation
-from georeg.matching.descriptors import DescriptorSettings, oriented_gradients
+from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.scene import Modality, Patch
 
@@ -34,14 +34,14 @@ class StructuralSettings:
         descriptor: of the images; SAR gets a wider gradient.
     """
 
-    template_px: int = 72
-    spacing_px: int = 24
+    template_px: int = 96
+    spacing_px: int = 32
     search_px: int = 24
     min_valid: float = 0.6
     max_ratio: float = 0.97
     return_px: float = 1.5
     batch: int = 48
-    descriptor: DescriptorSettings = field(default_factory=DescriptorSettings)
+    descriptor: DescriptorSettings = field(default_factory=lambda: DescriptorSettings(smoothing_sigma=1.0))
 
 
 class StructuralMatcher:
@@ -66,10 +66,14 @@ class StructuralMatcher:
         if len(centres) == 0:
             return Correspondences.empty()
         there, score, ratio = self._search(moving, moving_valid, reference, reference_valid, centres)
+        keep = (ratio < s.max_ratio) & (score > 0)
+        centres, there, score, ratio = centres[keep], there[keep], score[keep], ratio[keep]
+        if len(centres) == 0:
+            return Correspondences.empty()
         back, _, _ = self._search(reference, reference_valid, moving, moving_valid, there)
         # The backward template sits on the whole pixel next to `there`: it should come back as far from `centres`.
         miss = (back - centres - (there.round() - there)).norm(dim=1)
-        keep = (miss < s.return_px) & (ratio < s.max_ratio) & (score > 0)
+        keep = miss < s.return_px
         confidence = (score * (1 - ratio).clamp(0, 1).sqrt()).clamp(0, 1)
         to_numpy = lambda t: t[keep].double().cpu().numpy()  # noqa: E731
         return Correspondences(to_numpy(there), to_numpy(centres), to_numpy(confidence))
@@ -77,7 +81,7 @@ class StructuralMatcher:
     def _describe(self, patch: Patch) -> tuple[Tensor, Tensor]:
         image = torch.from_numpy(np.ascontiguousarray(patch.pixels))[None, None].to(self.device)
         valid = torch.from_numpy(np.ascontiguousarray(patch.valid))[None, None].to(self.device, torch.float32)
-        return oriented_gradients(image, valid, descriptor_for(patch.modality, self.settings.descriptor))
+        return double_angle(image, valid, descriptor_for(patch.modality, self.settings.descriptor))
 
     def _search(
         self,
@@ -116,9 +120,7 @@ def descriptor_for(modality: Modality, base: DescriptorSettings) -> DescriptorSe
     """The settings for one modality: speckle needs a wider gradient."""
     if modality is not Modality.SAR:
         return base
-    return DescriptorSettings(
-        base.orientations, max(base.gradient_sigma, 1.6), base.smoothing_sigma, base.floor
-    )
+    return replace(base, gradient_sigma=max(base.gradient_sigma, 1.6))
 
 
 def template_centres(reference_valid: Tensor, moving_valid: Tensor, settings: StructuralSettings) -> Tensor:

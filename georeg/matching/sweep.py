@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from georeg.matching.correlation import masked_correlation
-from georeg.matching.descriptors import DescriptorSettings, gaussian_blur, oriented_gradients
+from georeg.matching.correlation import fast_size
+from georeg.matching.descriptors import DescriptorSettings, double_angle, gaussian_blur
 from georeg.matching.structural import descriptor_for
 from georeg.scene import FloatArray, Patch
 
@@ -51,9 +51,7 @@ class SweepSettings:
     keep: int = 8
     apart_deg: float = 4.0
     apart_scale: float = 1.06
-    descriptor: DescriptorSettings = DescriptorSettings(
-        orientations=6, gradient_sigma=1.0, smoothing_sigma=1.5
-    )
+    descriptor: DescriptorSettings = field(default_factory=DescriptorSettings)
 
 
 def sweep(
@@ -91,28 +89,50 @@ def _one_scale(
 ) -> list[Hypothesis]:
     """Hypotheses for one scale, one per rotation."""
     factor = min(1.0, settings.long_side_px / max(max(reference.shape), scale * max(moving.shape)))
-    target, target_valid = _reduced(reference, factor, device)
-    stack, support = oriented_gradients(
-        target, target_valid, descriptor_for(reference.modality, settings.descriptor)
-    )
-    image, valid = _reduced(moving, factor * scale, device)
+    target = _described(reference, factor, settings, device)
+    image = _described(moving, factor * scale, settings, device)
+    side = math.ceil(math.hypot(*image.shape[-2:]))
+    spectrum = _Spectrum(target, side)
     hypotheses = []
-    for batch in _batches(rotations_deg, 4):
-        turned, turned_valid = _rotate(image, valid, batch)
-        described, described_valid = oriented_gradients(
-            turned, turned_valid, descriptor_for(moving.modality, settings.descriptor)
-        )
-        score, share = _correlate(described, described_valid, stack, support, settings.min_overlap)
+    for batch in _batches(rotations_deg, 6):
+        score = spectrum.correlate(_rotate(image, batch, side), settings.min_overlap)
         best, index = score.flatten(1).max(1)
         typical, spread = _background(score)
         rows, cols = index // score.shape[2], index % score.shape[2]
-        side = described.shape[-1]
         for i, rotation in enumerate(batch):
             shift = np.array([float(cols[i]) - (side - 1), float(rows[i]) - (side - 1)])
             quality = float((best[i] - typical[i]) / spread[i])
             matrix = _matrix(rotation, image.shape[-2:], moving.shape, side, shift, factor)
             hypotheses.append(Hypothesis(matrix, rotation, scale, quality))
     return hypotheses
+
+
+class _Spectrum:
+    """The reference's side of the correlation, transformed once for all rotations of one scale.
+
+    Descriptors have nearly the same energy everywhere, so the common area alone normalises the score.
+    """
+
+    def __init__(self, target: Tensor, side: int) -> None:
+        height, width = target.shape[-2:]
+        self.side, self.shape = side, (height + side - 1, width + side - 1)
+        self.size = fast_size(self.shape[0]), fast_size(self.shape[1])
+        self.stack, self.mask = (
+            torch.fft.rfft2(target[:, :3], s=self.size),
+            torch.fft.rfft2(target[:, 3], s=self.size),
+        )
+        self.area = target[:, 3].sum()
+
+    def correlate(self, turned: Tensor, min_overlap: float) -> Tensor:
+        """(B, rows, cols) scores over all shifts; index (side - 1, side - 1) is shift 0; -1 where too little is common."""
+        spectra = torch.fft.rfft2(turned, s=self.size).conj_physical()
+        product = torch.stack([(spectra[:, :3] * self.stack).sum(1), spectra[:, 3] * self.mask], 1)
+        both = torch.fft.irfft2(product, s=self.size).roll((self.side - 1, self.side - 1), (2, 3))
+        common = both[:, 1, : self.shape[0], : self.shape[1]]
+        smaller = torch.minimum(turned[:, 3].sum((1, 2)), self.area).clamp_min(1).view(-1, 1, 1)
+        share = (common / smaller).clamp(0, 1)
+        score = both[:, 0, : self.shape[0], : self.shape[1]] / (common.clamp_min(1) * smaller).sqrt()
+        return torch.where(share >= min_overlap, score, -torch.ones_like(score))
 
 
 def _background(score: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,20 +143,13 @@ def _background(score: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.sqrt().clamp_min(1e-6)
 
 
-def _correlate(
-    moving: Tensor, moving_valid: Tensor, reference: Tensor, reference_valid: Tensor, min_overlap: float
-) -> tuple[Tensor, Tensor]:
-    """Correlation with both stacks' channel means removed, over all shifts."""
-    moving = (moving - _mean(moving, moving_valid)) * moving_valid
-    reference = (reference - _mean(reference, reference_valid)) * reference_valid
-    smaller = torch.minimum(moving_valid.sum((1, 2, 3)), reference_valid.sum())
-    least = float((min_overlap * smaller / moving_valid.sum((1, 2, 3)).clamp_min(1)).min())
-    score, share = masked_correlation(moving, moving_valid, reference, reference_valid, least, full=True)
-    return torch.where(score > -1, score * share.clamp(0, 1).sqrt(), score), share
-
-
-def _mean(stack: Tensor, valid: Tensor) -> Tensor:
-    return (stack * valid).sum((2, 3), keepdim=True) / valid.sum((2, 3), keepdim=True).clamp_min(1)
+def _described(patch: Patch, factor: float, settings: SweepSettings, device: str) -> Tensor:
+    """(1, 4, h, w): the reduced patch's descriptor with its means removed, and its support."""
+    settings_here = descriptor_for(patch.modality, settings.descriptor)
+    stack, support = double_angle(*_reduced(patch, factor, device), settings_here)
+    mean = (stack * support).sum((2, 3), keepdim=True) / support.sum((2, 3), keepdim=True).clamp_min(1)
+    mean[:, :2] = 0  # directions have no common offset; removing one would break the turning
+    return torch.cat([(stack - mean) * support, support], 1)
 
 
 def _reduced(patch: Patch, factor: float, device: str) -> tuple[Tensor, Tensor]:
@@ -153,11 +166,10 @@ def _reduced(patch: Patch, factor: float, device: str) -> tuple[Tensor, Tensor]:
     return pixels * valid, valid
 
 
-def _rotate(image: Tensor, valid: Tensor, rotations_deg: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """The image turned about its centre by each angle, on a square canvas that holds every rotation."""
-    height, width = image.shape[-2:]
-    side = math.ceil(math.hypot(height, width))
-    angle = torch.tensor([math.radians(a) for a in rotations_deg], device=image.device)
+def _rotate(described: Tensor, rotations_deg: Sequence[float], side: int) -> Tensor:
+    """The descriptor turned about its centre by each angle, on a square canvas that holds every rotation."""
+    height, width = described.shape[-2:]
+    angle = torch.tensor([math.radians(a) for a in rotations_deg], device=described.device)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     zero = torch.zeros_like(angle)
     # canvas -> image in the normalised coordinates of grid_sample: the inverse rotation, then from pixels to shares
@@ -166,10 +178,11 @@ def _rotate(image: Tensor, valid: Tensor, rotations_deg: Sequence[float]) -> tup
         torch.stack([-sine * side / height, cosine * side / height, zero], 1),
     ]
     grid = functional.affine_grid(torch.stack(rows, 1), [len(angle), 1, side, side], align_corners=False)
-    both = torch.cat([image, valid], 1).expand(len(angle), -1, -1, -1)
-    turned = functional.grid_sample(both, grid, align_corners=False)
-    turned_valid = (turned[:, 1:] > 0.95).float()
-    return turned[:, :1] * turned_valid, turned_valid
+    turned = functional.grid_sample(described.expand(len(angle), -1, -1, -1), grid, align_corners=False)
+    twice = (2 * angle).view(-1, 1, 1)
+    turned_x = turned[:, 0] * torch.cos(twice) - turned[:, 1] * torch.sin(twice)
+    turned_y = turned[:, 0] * torch.sin(twice) + turned[:, 1] * torch.cos(twice)
+    return torch.stack([turned_x, turned_y, turned[:, 2], turned[:, 3]], 1)
 
 
 def _matrix(

@@ -124,7 +124,7 @@ def refine_hypothesis(
     """Match after warping by the hypothesis, twice, the second time with what the first gave."""
     result: tuple[Estimate, FloatArray] | None = None
     for search_px, threshold_px in ((22, 5.0), (12, 3.5)):
-        settings = StructuralSettings(template_px=56, spacing_px=18, search_px=search_px)
+        settings = StructuralSettings(template_px=64, spacing_px=20, search_px=search_px)
         found = match_warped(overview, matrix, StructuralMatcher(settings, device))
         fitted = estimate(found, threshold_px) if len(found) >= 6 else None
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):

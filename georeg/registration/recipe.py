@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import torch
 
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
 from georeg.matching.protocol import Correspondences, PatchPair
+from georeg.network.memory import keep_freed_memory
 from georeg.raster import GeocodingPrior, SceneReader, open_scene
 from georeg.registration.estimate import Estimate, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
@@ -28,8 +28,6 @@ from georeg.registration.search import Placement, place
 from georeg.registration.tiles import TilePlan, plan_tiles, predicted_error_px
 from georeg.result import Registration, Tie, TileRecord
 from georeg.scene import FloatArray, Scene
-
-log = logging.getLogger(__name__)
 
 LEVEL_RATIO = 5.0
 """Largest step from one pyramid level to the next finer one."""
@@ -63,6 +61,7 @@ def register(
         NotRegistrableError: the scenes cannot meet (no overlap, constant image, too small).
     """
     torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
+    keep_freed_memory()
     moving_scene = _opened(moving, options.bands, options.moving_modality, options.mask)
     reference_scene = _opened(
         reference, options.reference_bands, options.reference_modality, options.reference_mask

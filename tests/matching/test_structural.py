@@ -1,0 +1,152 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from georeg.matching.correlation import fast_size, find_peaks, masked_correlation
+from georeg.matching.descriptors import DescriptorSettings, double_angle
+from georeg.matching.protocol import PatchPair
+from georeg.matching.structural import StructuralMatcher, StructuralSettings
+from georeg.matching.sweep import SweepSettings, sweep
+from georeg.scene import Modality, Patch
+
+
+def scenery(size=256, seed=0):
+    """Smooth blobs with edges: structure at several scales."""
+    rng = np.random.default_rng(seed)
+    layers = [
+        cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), s) * s for s in (2, 5, 12)
+    ]
+    image = sum(layers)
+    return (image > 0.3).astype(np.float32) * 2 + 0.3 * image
+
+
+def patch(pixels, valid=None, modality=Modality.OPTICAL):
+    valid = np.ones(pixels.shape, bool) if valid is None else valid
+    pixels = (pixels - pixels[valid].mean()) / pixels[valid].std()
+    return Patch(np.where(valid, pixels, 0).astype(np.float32), valid, modality)
+
+
+def moved(pixels, matrix):
+    """Warp by (3, 3) in corner coordinates, input -> output."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    centred = np.linalg.inv(half) @ matrix @ half
+    return cv2.warpPerspective(
+        pixels, centred, pixels.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+
+
+def shift_by(x, y):
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
+def tensors(one):
+    return torch.from_numpy(one.pixels)[None, None], torch.from_numpy(one.valid)[None, None].float()
+
+
+def test_descriptors_do_not_see_inverted_contrast():
+    one = patch(scenery())
+    settings = DescriptorSettings()
+    image, valid = tensors(one)
+    assert torch.allclose(
+        double_angle(image, valid, settings)[0], double_angle(-image, valid, settings)[0], atol=1e-6
+    )
+
+
+def test_double_angle_turns_with_the_image():
+    image, valid = tensors(patch(scenery()))
+    stack, _ = double_angle(image, valid, DescriptorSettings())
+    turned, _ = double_angle(image.rot90(1, (2, 3)), valid, DescriptorSettings())
+    expected = stack.rot90(1, (2, 3))
+    assert torch.allclose(turned[:, :2], -expected[:, :2], atol=1e-5)
+    assert torch.allclose(turned[:, 2], expected[:, 2], atol=1e-5)
+
+
+def test_a_template_is_found_where_it_was_cut():
+    image, valid = tensors(patch(scenery()))
+    stack, support = double_angle(image, valid, DescriptorSettings())
+    template, there = stack[:, :, 60:124, 80:144], support[:, :, 60:124, 80:144]
+    score, _ = masked_correlation(template, there, stack, support, 0.5)
+    peaks = find_peaks(score)
+    assert torch.allclose(peaks.shift_xy, torch.tensor([[80.0, 60.0]]), atol=0.05)
+    assert peaks.score.item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_black_border_does_not_attract_the_peak():
+    """Both images have a border at different places; without masks the borders would match one another."""
+    pixels = scenery(256)
+    reference, moving = patch(pixels), moved(pixels, shift_by(9, -6))
+    hole = np.ones(moving.shape, bool)
+    hole[:, :90] = False
+    found = StructuralMatcher(StructuralSettings(search_px=16)).match(
+        [PatchPair(patch(moving, hole), reference)]
+    )[0]
+    offset = found.moving_xy - found.reference_xy
+    assert len(found) > 10
+    assert np.median(np.abs(offset - (9, -6))) < 0.2
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (5.3, -3.6), (-11.5, 8.25)])
+def test_shifts_are_found_to_a_tenth_of_a_pixel_whatever_the_contrast(shift):
+    pixels = scenery()
+    moving = -moved(pixels, shift_by(*shift))
+    found = StructuralMatcher(StructuralSettings(search_px=16)).match(
+        [PatchPair(patch(moving), patch(pixels))]
+    )[0]
+    offset = found.moving_xy - found.reference_xy
+    assert np.abs(np.median(offset, axis=0) - shift).max() < 0.1
+    assert (np.abs(offset - shift).max(1) < 1).mean() > 0.9
+
+
+def test_speckle_leaves_most_matches_right():
+    pixels = scenery(320)
+    speckle = np.random.default_rng(0).gamma(4, 0.25, pixels.shape)
+    sar = np.log(np.exp(0.5 * moved(pixels, shift_by(4, 7))) * speckle).astype(np.float32)
+    pair = PatchPair(patch(sar, modality=Modality.SAR), patch(pixels))
+    found = StructuralMatcher(StructuralSettings(search_px=16)).match([pair])[0]
+    assert (np.abs(found.moving_xy - found.reference_xy - (4, 7)).max(1) < 2).mean() > 0.8
+
+
+def test_nothing_matches_between_unrelated_or_empty_windows():
+    one, other = patch(scenery(seed=1)), patch(scenery(seed=2))
+    empty = Patch(np.zeros((256, 256), np.float32), np.zeros((256, 256), bool), Modality.OPTICAL)
+    matcher = StructuralMatcher(StructuralSettings(search_px=16))
+    assert len(matcher.match([PatchPair(empty, one)])[0]) == 0
+    truth = matcher.match([PatchPair(one, one)])[0]
+    assert len(matcher.match([PatchPair(other, one)])[0]) < 0.5 * len(truth)
+
+
+def test_windows_smaller_than_a_template_do_not_break():
+    one = patch(scenery(48))
+    assert len(StructuralMatcher().match([PatchPair(one, one)])[0]) >= 0
+
+
+@pytest.mark.parametrize(("rotation", "scale"), [(0, 1.0), (40, 0.8), (170, 1.25), (-100, 0.6)])
+def test_the_sweep_finds_rotation_and_scale(rotation, scale):
+    pixels = scenery(320, seed=3)
+    c, s = scale * np.cos(np.radians(rotation)), scale * np.sin(np.radians(rotation))
+    truth = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+    truth[:2, 2] = 160 - truth[:2, :2] @ (160, 160)
+    reference = moved(pixels, truth)
+    valid = moved(np.ones_like(pixels), truth) > 0.5
+    found = sweep(
+        patch(pixels),
+        patch(reference, valid),
+        range(0, 360, 10),
+        (0.6, 0.8, 1.0, 1.25),
+        SweepSettings(keep=3),
+    )
+    corners = np.array([[60, 60, 1], [260, 60, 1], [260, 260, 1], [60, 260, 1.0]])
+    error = np.linalg.norm((corners @ (found[0].matrix - truth).T)[:, :2], axis=1).mean()
+    assert error < 12
+
+
+def test_hypotheses_are_distinct_and_sorted():
+    one = patch(scenery(200))
+    found = sweep(one, one, range(0, 360, 20), (0.9, 1.0), SweepSettings(keep=5))
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    assert len({(h.rotation_deg, h.scale) for h in found}) == len(found)
+
+
+def test_fast_sizes_have_small_factors():
+    assert [fast_size(n) for n in (7, 11, 17, 31, 121)] == [8, 12, 18, 32, 125]
