@@ -78,7 +78,7 @@ def masked_correlation(
 
 def find_peaks(score: Tensor, exclusion_px: int = 3) -> Peaks:
     """Sub-pixel maximum of each (H, W) surface of (B, H, W), by a quadratic through its 3 x 3 neighbours."""
-    count, height, width = score.shape
+    count, _, width = score.shape
     best, index = score.reshape(count, -1).max(1)
     row, col = index // width, index % width
     padded = functional.pad(score[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]

@@ -25,7 +25,8 @@ class StructuralSettings:
 
     Attributes:
         template_px: side of a template.
-        spacing_px: distance between template centres.
+        spacing_px: largest distance between template centres; smaller in windows that would get fewer than `templates`.
+        templates: about as many as a window gets at least, so that small images are not starved.
         search_px: how far a template is moved in each direction.
         min_valid: share of a template that must be valid on both sides.
         max_ratio: peaks more ambiguous than this are dropped.
@@ -36,6 +37,7 @@ class StructuralSettings:
 
     template_px: int = 96
     spacing_px: int = 32
+    templates: int = 250
     search_px: int = 24
     min_valid: float = 0.6
     max_ratio: float = 0.97
@@ -127,9 +129,10 @@ def template_centres(reference_valid: Tensor, moving_valid: Tensor, settings: St
     """(N, 2) template centres on a regular grid over the windows where both sides are valid enough."""
     height, width = reference_valid.shape[-2:]
     margin = settings.template_px // 4
+    spacing = min(float(settings.spacing_px), max(8.0, (height * width / settings.templates) ** 0.5))
 
     def along(size: int) -> Tensor:
-        count = max(1, (size - 2 * margin) // settings.spacing_px + 1)
+        count = max(1, int((size - 2 * margin) / spacing) + 1)
         return torch.linspace(margin, size - margin, count, device=reference_valid.device).round()
 
     ys, xs = torch.meshgrid(along(height), along(width), indexing="ij")

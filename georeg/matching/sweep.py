@@ -124,7 +124,7 @@ class _Spectrum:
         self.area = target[:, 3].sum()
 
     def correlate(self, turned: Tensor, min_overlap: float) -> Tensor:
-        """(B, rows, cols) scores over all shifts; index (side - 1, side - 1) is shift 0; -1 where too little is common."""
+        """(B, rows, cols) scores over all shifts, (side - 1, side - 1) being shift 0; -1 where too little is common."""
         spectra = torch.fft.rfft2(turned, s=self.size).conj_physical()
         product = torch.stack([(spectra[:, :3] * self.stack).sum(1), spectra[:, 3] * self.mask], 1)
         both = torch.fft.irfft2(product, s=self.size).roll((self.side - 1, self.side - 1), (2, 3))

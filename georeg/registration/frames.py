@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import shapely
 
 from georeg.geometry.pixelmap import PixelMap
 from georeg.geometry.transforms import Transform, apply_matrix
@@ -38,6 +39,12 @@ class Frame:
         """(3, 3) frame px -> space px."""
         x, y = self.origin_xy
         return np.array([[self.step, 0, x], [0, self.step, y], [0, 0, 1.0]])
+
+    @property
+    def box(self) -> shapely.Geometry:
+        """The window as a polygon of the space."""
+        x, y = self.origin_xy
+        return shapely.box(x, y, x + self.shape[1] * self.step, y + self.shape[0] * self.step)
 
     def to_space(self, points_xy: FloatArray) -> FloatArray:
         return np.asarray(points_xy * self.step + self.origin_xy)

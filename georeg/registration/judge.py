@@ -17,6 +17,7 @@ from georeg.scene import FloatArray
 
 PASS_FROM, WARN_FROM = 0.9, 0.5
 LEAST_INLIERS = 8
+DENSITY_PX = 32
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Evidence:
     Attributes:
         support: inliers, at most a few of each cell counting.
         inlier_share: inliers over matches.
+        density: inliers per DENSITY_PX square of the overlap, in pixels of the coarser scene: templates that were tried
+            and found nothing count against it.
         coverage: share of the overlap within reach of an inlier.
         holdout_work_px: held-out RMSE in pixels of the coarser of both scenes.
         agreement: support over support plus that of the best different hypothesis (1 where none was tried).
@@ -33,6 +36,7 @@ class Evidence:
 
     support: int
     inlier_share: float
+    density: float
     coverage: float
     holdout_work_px: float
     agreement: float
@@ -65,13 +69,19 @@ def probability(evidence: Evidence) -> float:
 
 
 def judge(
-    found: Estimate, overlap: shapely.Geometry, work_step: float, gsd_m: float | None, agreement: float
-) -> tuple[Quality, FloatArray]:
-    """Quality of a final estimate, and the held-out distance of every point (NaN where not held out).
+    found: Estimate,
+    overlap: shapely.Geometry,
+    searched_px2: float,
+    work_step: float,
+    gsd_m: float | None,
+    agreement: float,
+) -> tuple[Quality, FloatArray, Evidence]:
+    """Quality of a final estimate, the held-out distance of every point (NaN where not held out), and the evidence.
 
     Args:
         found: the estimate.
         overlap: common area in reference pixels.
+        searched_px2: area of the matched tiles within it, square reference pixels.
         work_step: reference pixels per pixel of the coarser scene.
         gsd_m: metres per reference pixel; None where unknown.
         agreement: see `Evidence`.
@@ -87,6 +97,7 @@ def judge(
     evidence = Evidence(
         found.support,
         fit.inliers / max(len(points), 1),
+        fit.inliers / max(searched_px2 / (work_step * DENSITY_PX) ** 2, 1.0),
         coverage(target, overlap),
         math.inf if holdout_px is None else holdout_px / work_step,
         agreement,
@@ -108,7 +119,7 @@ def judge(
         matches=len(points),
         inliers=fit.inliers,
     )
-    return quality, held
+    return quality, held, evidence
 
 
 def nothing_found(matches: int, reason: str) -> Quality:

@@ -27,6 +27,8 @@ NEAR_SCALES = (0.93, 1.0, 1.075)
 NEAR_ROTATIONS = (-8.0, -4.0, 0.0, 4.0, 8.0)
 ENOUGH_SUPPORT = 45
 """A hypothesis with this much support ends the search: wrong ones stay below half of it."""
+SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=14))
+"""The second one costs three times as much and is made where the first found nothing beyond doubt."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +91,17 @@ def locate(
     rotations_deg: Sequence[float] = ROTATIONS,
     scales: Sequence[float] = SCALES,
     device: str = "cpu",
-    settings: SweepSettings | None = None,
 ) -> Located | None:
-    """Sweep, refine the best hypotheses, keep the best supported."""
-    hypotheses = sweep(overview.moving, overview.reference, rotations_deg, scales, settings, device)
-    return best_supported(overview, hypotheses, device)
+    """Sweep, refine the best hypotheses until one is beyond doubt, sweep finer where none is; the best supported.
 
-
-def best_supported(overview: Overview, hypotheses: Sequence[Hypothesis], device: str) -> Located | None:
-    """Refine hypotheses in order until one is beyond doubt; the best, or None where none has any support."""
+    None where no hypothesis has any support.
+    """
     coarse = overview.reduced(COARSE_PX)
     found: list[tuple[Estimate, FloatArray]] = []
-    for hypothesis in hypotheses:
-        start = _between(overview, coarse, hypothesis.matrix)
-        refined = refine_hypothesis(coarse, start, device)
-        if refined is None:
-            continue
-        found.append(refined)
-        if refined[0].support >= ENOUGH_SUPPORT:
+    for settings in SWEEPS:
+        hypotheses = sweep(overview.moving, overview.reference, rotations_deg, scales, settings, device)
+        found += supported(overview, coarse, hypotheses, device)
+        if any(estimate.support >= ENOUGH_SUPPORT for estimate, _ in found):
             break
     if not found:
         return None
@@ -118,13 +113,30 @@ def best_supported(overview: Overview, hypotheses: Sequence[Hypothesis], device:
     return Located(located, best.support, runner_up, spread)
 
 
+def supported(
+    overview: Overview, coarse: Overview, hypotheses: Sequence[Hypothesis], device: str
+) -> list[tuple[Estimate, FloatArray]]:
+    """The hypotheses that survive refinement, in order, up to the first that is beyond doubt."""
+    found = []
+    for hypothesis in hypotheses:
+        refined = refine_hypothesis(coarse, _between(overview, coarse, hypothesis.matrix), device)
+        if refined is None:
+            continue
+        found.append(refined)
+        if refined[0].support >= ENOUGH_SUPPORT:
+            break
+    return found
+
+
 def refine_hypothesis(
     overview: Overview, matrix: FloatArray, device: str
 ) -> tuple[Estimate, FloatArray] | None:
     """Match after warping by the hypothesis, twice, the second time with what the first gave."""
     result: tuple[Estimate, FloatArray] | None = None
-    for search_px, threshold_px in ((22, 5.0), (12, 3.5)):
-        settings = StructuralSettings(template_px=64, spacing_px=20, search_px=search_px)
+    for search_px, spacing_px, threshold_px in ((22, 28, 5.0), (12, 20, 3.5)):
+        settings = StructuralSettings(
+            template_px=64, spacing_px=spacing_px, search_px=search_px, templates=60
+        )
         found = match_warped(overview, matrix, StructuralMatcher(settings, device))
         fitted = estimate(found, threshold_px) if len(found) >= 6 else None
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):

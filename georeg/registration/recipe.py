@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -291,7 +291,10 @@ def _registration(
         quality = nothing_found(0 if detail is None else detail.matches, cause)
         return Registration(moving, reference, None, _no_tie(), quality, (), run)
     found = detail.found
-    quality, held = judge(found, detail.overlap, detail.step, reference.gsd_m, placement.agreement)
+    quality, held, evidence = judge(
+        found, detail.overlap, searched_px2(detail), detail.step, reference.gsd_m, placement.agreement
+    )
+    run["evidence"] = asdict(evidence)
     viewer, transform = detail.viewer, found.fit.transform
     inside = np.isin(np.arange(len(found.points)), np.flatnonzero(found.fit.inlier))
     tie = Tie(
@@ -305,6 +308,12 @@ def _registration(
     return Registration(
         moving, reference, viewer.pixel_map(transform), tie, quality, _records(detail, found), run
     )
+
+
+def searched_px2(detail: Detail) -> float:
+    """Area of the matched tiles within the overlap, square reference pixels."""
+    boxes = [frame.box for frame, _ in detail.tiles]
+    return float(shapely.union_all(boxes).intersection(detail.overlap).area)
 
 
 def _records(detail: Detail, found: Estimate) -> tuple[TileRecord, ...]:

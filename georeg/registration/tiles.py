@@ -52,7 +52,7 @@ def plan_tiles(
     frames, weights = [], []
     for centre in _centres(low, high, counts):
         frame = _tile(centre, low, high, step, tile_px)
-        share = _box(frame).intersection(overlap).area / max(_box(frame).area, 1e-9)
+        share = frame.box.intersection(overlap).area / max(frame.box.area, 1e-9)
         if share > 0.3:
             frames.append(frame)
             weights.append(share * _texture(frame, interest))
@@ -140,11 +140,6 @@ def _tile(centre_xy: FloatArray, low: FloatArray, high: FloatArray, step: float,
 def _centre(frame: Frame) -> tuple[float, float]:
     rows, cols = frame.shape
     return frame.origin_xy[0] + cols * frame.step / 2, frame.origin_xy[1] + rows * frame.step / 2
-
-
-def _box(frame: Frame) -> shapely.Geometry:
-    x, y = frame.origin_xy
-    return shapely.box(x, y, x + frame.shape[1] * frame.step, y + frame.shape[0] * frame.step)
 
 
 def _texture(frame: Frame, interest: tuple[Patch, Frame] | None) -> float:

@@ -1,0 +1,104 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georeg.registration.recipe import pyramid
+from georeg.registration.tiles import TILE_PX, coverage, plan_tiles, predicted_error_px, spread_order
+
+
+def boxes(plan):
+    return [
+        shapely.box(
+            f.origin_xy[0],
+            f.origin_xy[1],
+            f.origin_xy[0] + f.shape[1] * f.step,
+            f.origin_xy[1] + f.shape[0] * f.step,
+        )
+        for f in plan.frames
+    ]
+
+
+def test_a_small_overlap_is_one_tile():
+    plan = plan_tiles(shapely.box(10.4, 20, 600, 500), 1.0)
+    assert len(plan.frames) == 1
+    assert plan.frames[0].shape == (480, 590)
+
+
+def test_no_overlap_is_no_tile():
+    assert plan_tiles(shapely.Polygon(), 1.0).frames == ()
+
+
+@given(st.integers(900, 9000), st.integers(900, 9000), st.sampled_from([1.0, 2.0, 3.5]))
+@settings(max_examples=30, deadline=None)
+def test_tiles_stay_inside_and_do_not_overlap(width, height, step):
+    area = shapely.box(100, 50, 100 + width, 50 + height)
+    plan = plan_tiles(area, step)
+    tiles = boxes(plan)
+    assert all(area.buffer(1.5 * step).contains(tile) for tile in tiles)
+    assert shapely.union_all(tiles).area == pytest.approx(sum(t.area for t in tiles), rel=0.02)
+    assert all(max(f.shape) <= 1.5 * TILE_PX + 2 for f in plan.frames)
+
+
+def test_tiles_outside_a_slanted_overlap_are_left_out():
+    slanted = shapely.Polygon([(0, 0), (8000, 0), (0, 8000)])
+    plan = plan_tiles(slanted, 1.0)
+    assert all(tile.intersection(slanted).area > 0.25 * tile.area for tile in boxes(plan))
+    assert len(plan.frames) < 0.7 * 15 * 15
+
+
+def test_the_first_tiles_are_far_apart():
+    grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
+    order = spread_order(grid, np.ones(100))
+    first = grid[order[:5]]
+    gaps = np.linalg.norm(first[:, None] - first[None], axis=2)[~np.eye(5, dtype=bool)]
+    assert sorted(order) == list(range(100))
+    assert gaps.min() > 4
+
+
+def test_the_predicted_error_falls_with_points_and_with_their_spread():
+    rng = np.random.default_rng(0)
+    area = shapely.box(0, 0, 1000, 1000)
+    wide, narrow = rng.uniform(0, 1000, (400, 2)), rng.uniform(450, 550, (400, 2))
+    residual = np.full(400, 0.5)
+    assert predicted_error_px(wide, residual, 6, area) < 0.5 * predicted_error_px(
+        wide[:60], residual[:60], 6, area
+    )
+    assert predicted_error_px(wide, residual, 6, area) < 0.2 * predicted_error_px(narrow, residual, 6, area)
+    assert predicted_error_px(wide[:3], residual[:3], 6, area) == float("inf")
+
+
+def test_the_predicted_error_is_about_the_true_one():
+    """Affine fits to noisy independent points: the worst corner's RMS error against the prediction."""
+    rng, area = np.random.default_rng(1), shapely.box(0, 0, 1000, 1000)
+    points = rng.uniform(0, 1000, (80, 2))
+    design = np.c_[np.ones(80), points]
+    corners = np.c_[np.ones(4), np.array([[0, 0], [1000, 0], [1000, 1000], [0, 1000.0]])]
+    errors, residuals = [], []
+    for _ in range(200):
+        noise = rng.normal(0, 1, (80, 2))
+        fitted = np.linalg.lstsq(design, noise, rcond=None)[0]
+        errors.append(np.linalg.norm(corners @ fitted, axis=1))
+        residuals.append(np.linalg.norm(noise - design @ fitted, axis=1))
+    predicted = predicted_error_px(points, residuals[0], 6, area, independent=1.0)
+    actual = np.sqrt((np.array(errors) ** 2).mean(0)).max()
+    assert 0.7 < predicted / actual < 1.4
+
+
+def test_coverage_is_the_share_within_reach():
+    area = shapely.box(0, 0, 1000, 1000)
+    grid = np.stack(np.meshgrid(np.arange(50, 1000, 100.0), np.arange(50, 1000, 100.0)), -1).reshape(-1, 2)
+    assert coverage(grid, area) > 0.99
+    assert 0.35 < coverage(grid[grid[:, 0] < 400], area) < 0.6
+    assert coverage(np.zeros((0, 2)), area) == 0.0
+
+
+def test_pyramid_levels_end_at_the_finest_and_are_close_enough():
+    steps = pyramid(62.0, 1.0)
+    assert steps[-1] == 1.0
+    assert all(a / b <= 5.0 for a, b in pairwise(steps))
+    assert 62.0 / steps[0] <= 5.0
+    assert pyramid(1.0, 1.0) == [1.0]
