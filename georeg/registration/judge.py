@@ -44,27 +44,34 @@ class Evidence:
 
 # Logistic weights, fitted by benchmarks/calibrate.py on right and deliberately wrong registrations.
 WEIGHTS = {
-    "bias": -9.0,
-    "log_support": 2.6,
-    "inlier_share": 5.0,
-    "coverage": 1.5,
-    "holdout": -0.5,
-    "agreement": 1.0,
+    "bias": -17.0,
+    "log_support": 3.0,
+    "log_density": 1.0,
+    "inlier_share": 2.0,
+    "coverage": 2.0,
+    "holdout": -1.0,
+    "agreement": 6.0,
 }
+
+
+def features(evidence: Evidence) -> dict[str, float]:
+    """What the logistic weights multiply."""
+    return {
+        "bias": 1.0,
+        "log_support": math.log(1 + evidence.support),
+        "log_density": math.log(0.01 + evidence.density),
+        "inlier_share": evidence.inlier_share,
+        "coverage": evidence.coverage,
+        "holdout": min(evidence.holdout_work_px, 10.0),
+        "agreement": evidence.agreement,
+    }
 
 
 def probability(evidence: Evidence) -> float:
     """Calibrated probability that the mean corner error is below 10 px of a 640-px scene."""
     if evidence.support < LEAST_INLIERS or not math.isfinite(evidence.holdout_work_px):
         return 0.0
-    score = (
-        WEIGHTS["bias"]
-        + WEIGHTS["log_support"] * math.log(1 + evidence.support)
-        + WEIGHTS["inlier_share"] * (evidence.inlier_share - 0.5)
-        + WEIGHTS["coverage"] * evidence.coverage
-        + WEIGHTS["holdout"] * min(evidence.holdout_work_px, 10.0)
-        + WEIGHTS["agreement"] * evidence.agreement
-    )
+    score = sum(WEIGHTS[name] * value for name, value in features(evidence).items())
     return 1.0 / (1.0 + math.exp(-score))
 
 
