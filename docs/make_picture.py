@@ -15,8 +15,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 ROOT = Path(__file__).parent.parent
-VIEW = Window(90, 170, 480, 400)
-SQUARE_PX = 60
+VIEW = Window(90, 250, 240, 190)
+SQUARE_PX, ZOOM = 40, 2
 
 
 def on_grid(path: Path, grid: rasterio.DatasetReader) -> np.ndarray:
@@ -26,13 +26,14 @@ def on_grid(path: Path, grid: rasterio.DatasetReader) -> np.ndarray:
         resampling=Resampling.bilinear,
     ) as warped:  # fmt: skip
         pixels = warped.read(1, window=VIEW).astype(float)
-    grey = np.clip(np.sqrt(pixels / np.percentile(pixels, 99)), 0, 1) * 255
+    grey = np.clip(np.sqrt(pixels / np.percentile(pixels, 99.8)), 0, 1) * 255
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def checkerboard(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     rows, cols = np.indices(one.shape[:2]) // SQUARE_PX
-    return np.where(((rows + cols) % 2 == 0)[..., None], one, other)
+    mixed = np.where(((rows + cols) % 2 == 0)[..., None], one, other)
+    return mixed.repeat(ZOOM, 0).repeat(ZOOM, 1)
 
 
 def captioned(pixels: np.ndarray, text: str) -> Image.Image:
