@@ -165,7 +165,7 @@ def river_distance(rng: np.random.Generator, size: int) -> np.ndarray:
     phases, swings = rng.uniform(0, 2 * np.pi, 3), np.array([0.09, 0.045, 0.02])
     across = 0.5 + rng.uniform(-0.12, 0.12)
     across = across + sum(
-        a * np.sin(2 * np.pi * f * along + p) for a, f, p in zip(swings, (1.1, 2.7, 5.3), phases)
+        a * np.sin(2 * np.pi * f * along + p) for a, f, p in zip(swings, (1.1, 2.7, 5.3), phases, strict=True)
     )
     line = np.column_stack([along, across]) * size
     return distance_to([line], size, 1)

@@ -59,7 +59,7 @@ class MatrixTransform:
         return apply_matrix(self.matrix, points_xy)
 
     def inverse(self, points_xy: FloatArray) -> FloatArray:
-        return apply_matrix(np.linalg.inv(self.matrix), points_xy)
+        return apply_matrix(_inverted(self.matrix), points_xy)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "matrix": self.matrix.tolist()}
@@ -147,7 +147,7 @@ class ThinPlateSpline:
         return np.asarray(trend + departure)
 
     def inverse(self, points_xy: FloatArray) -> FloatArray:
-        return invert_by_newton(self, points_xy, apply_matrix(np.linalg.inv(self.affine), points_xy))
+        return invert_by_newton(self, points_xy, apply_matrix(_inverted(self.affine), points_xy))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -224,8 +224,10 @@ def transform_from_json(values: dict[str, Any]) -> Transform:
     if kind in MATRIX_KINDS:
         return MatrixTransform(kind, np.array(values["matrix"], float))
     if kind == "tps":
-        points = (np.array(values[name], float) for name in ("source_xy", "target_xy"))
-        return ThinPlateSpline(*points, float(values["smoothing"]), np.array(values["affine"], float))
+        source_xy, target_xy, affine = (
+            np.array(values[name], float) for name in ("source_xy", "target_xy", "affine")
+        )
+        return ThinPlateSpline(source_xy, target_xy, float(values["smoothing"]), affine)
     if kind in KINDS:
         coefficients = np.array(values["coefficients"], float)
         return PolynomialTransform(
@@ -274,7 +276,7 @@ def _fit_polynomial(
     coefficients, _, rank, _ = np.linalg.lstsq(terms * root[:, None], target_xy * root[:, None], rcond=1e-10)
     if rank < terms.shape[1]:
         raise ValueError(f"the points do not determine a polynomial of degree {degree}")
-    return PolynomialTransform(degree, centre, scale, coefficients)
+    return PolynomialTransform(degree, centre, scale, coefficients.astype(np.float64))
 
 
 def _fit_spline(source_xy: FloatArray, target_xy: FloatArray, most: int = 400) -> ThinPlateSpline:
@@ -296,10 +298,14 @@ def _translation(offset_xy: FloatArray) -> FloatArray:
     return matrix
 
 
+def _inverted(matrix: FloatArray) -> FloatArray:
+    return np.linalg.inv(matrix).astype(np.float64)
+
+
 def _normaliser(points_xy: FloatArray, root_weights: FloatArray) -> FloatArray:
     centre = np.average(points_xy, axis=0, weights=root_weights**2)
     distance = np.sqrt(((points_xy - centre) ** 2).sum(1).mean() / 2)
-    matrix = np.eye(3) / max(distance, 1e-9)
+    matrix: FloatArray = np.eye(3) / max(distance, 1e-9)
     matrix[2, 2] = 1.0
     matrix[:2, 2] = -centre / max(distance, 1e-9)
     return matrix

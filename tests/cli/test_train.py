@@ -14,7 +14,9 @@ def scenes(tmp_path):
     for source in ("a", "b"):
         (tmp_path / "scenes" / "optical" / source).mkdir(parents=True)
         for index in range(2):
-            pixels = np.random.default_rng(index).integers(0, 255, (16, 16), np.uint8).repeat(10, 0).repeat(10, 1)
+            pixels = (
+                np.random.default_rng(index).integers(0, 255, (16, 16), np.uint8).repeat(10, 0).repeat(10, 1)
+            )
             Image.fromarray(pixels).save(tmp_path / "scenes" / "optical" / source / f"{index}.png")
     stage = Stage("finetune", 4, batch=2, crop_px=64, warmup=1)
     config = TrainingConfig(stages=(stage,), log_every=1, validate_every=100, validation_batches=1)
