@@ -67,7 +67,7 @@ class EngineConfig:
     geometry: GeometryRange = field(default_factory=GeometryRange)
     fill_share: float = 0.4
     clutter_share: float = 0.12
-    chain_lengths: tuple[float, float, float] = (0.6, 0.28, 0.12)
+    chain_lengths: tuple[float, float, float] = (0.7, 0.22, 0.08)
     plain_share: float = 0.5
     styled: bool = True
     dynamic_strength: float = 1.0

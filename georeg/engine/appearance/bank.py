@@ -104,7 +104,7 @@ def draw_chains(
     draw: Draw,
     modality: list[int] | None = None,
     bank: tuple[Look, ...] = BANK,
-    lengths: tuple[float, float, float] = (0.6, 0.28, 0.12),
+    lengths: tuple[float, float, float] = (0.7, 0.22, 0.08),
 ) -> list[list[int]]:
     """Indices into the bank for each view: its family's look, tone or mixing before or after it.
 
