@@ -140,7 +140,7 @@ def test_a_virtual_raster_gets_its_suffix(parameters, logged):
         ("nooverlap", "do not overlap: 12 km lie between them"),
         ("fail", "7 matches found, 20 needed"),
         ("input", "a.tif is truncated: copy it again"),
-        ("diskfull", "no space left to write"),
+        ("diskfull", "No space left to write"),
         ("crash", "memory ran out"),
         ("old", "0.0.3 is too old"),
         ("alien", "does not answer like georeg"),

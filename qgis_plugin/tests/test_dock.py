@@ -91,8 +91,8 @@ def test_a_warning_says_why(dock, monkeypatch):
     ("mode", "words"),
     [
         ("fail", "7 matches found, 20 needed"),
-        ("nooverlap", "do not overlap"),
-        ("diskfull", "no space left"),
+        ("nooverlap", "Position stored in the files"),
+        ("diskfull", "No space left"),
         ("crash", "memory ran out"),
     ],
 )

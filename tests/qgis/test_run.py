@@ -71,12 +71,17 @@ def test_text_between_the_progress_lines_is_passed_on(fake_georeg, pair, tmp_pat
 @pytest.mark.parametrize(
     ("mode", "code", "sentence"),
     [
-        ("nooverlap", 3, "the images do not overlap: 12 km lie between them. Try --prior none."),
-        ("fail", 3, "7 matches found, 20 needed: try --moving-modality sar."),
+        (
+            "nooverlap",
+            3,
+            "The images do not overlap: 12 km lie between them. "
+            "Try “Position stored in the files: ignore it” (under More options).",
+        ),
+        ("fail", 3, "7 matches found, 20 needed: try “Kind” of the image to align: sar."),
         ("usage", 2, "No such option: --nonsense"),
         ("input", 4, "a.tif is truncated: copy it again."),
-        ("memory", 5, "memory ran out: try a smaller --memory"),
-        ("diskfull", 5, "no space left to write out.tif: free some and try again"),
+        ("memory", 5, "Memory ran out: try a smaller memory limit (Settings > Options > GeoReg)"),
+        ("diskfull", 5, "No space left to write out.tif: free some and try again"),
         ("silent", 3, "The images could not be registered."),
         ("garbage", 0, "georeg ended well, but its answer is not the JSON that was asked for."),
     ],

@@ -13,6 +13,7 @@ from .failure import GeoregFailed, failure_sentence
 from .leftovers import remove_leftovers
 from .process import Cancelled, Finished, run_program
 from .progress import Progress, parse_progress
+from .wording import in_qgis
 
 _versions: dict[tuple[str, float], str] = {}
 
@@ -56,7 +57,7 @@ def run_georeg(
     if finished.code < 0:
         remove_leftovers(outputs, started)
     if finished.code not in accepted_codes:
-        raise GeoregFailed(failure_sentence(finished.code, finished.stderr_lines), finished.code)
+        raise GeoregFailed(in_qgis(failure_sentence(finished.code, finished.stderr_lines)), finished.code)
     return _result(finished)
 
 
@@ -79,7 +80,7 @@ def _result(finished: Finished) -> dict[str, Any]:
     except ValueError:
         result = None
     if not isinstance(result, dict) and finished.code != 0:
-        raise GeoregFailed(failure_sentence(finished.code, finished.stderr_lines), finished.code)
+        raise GeoregFailed(in_qgis(failure_sentence(finished.code, finished.stderr_lines)), finished.code)
     if not isinstance(result, dict):
         raise GeoregFailed(
             "georeg ended well, but its answer is not the JSON that was asked for.", finished.code

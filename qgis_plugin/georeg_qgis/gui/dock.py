@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import processing
@@ -192,7 +192,7 @@ class GeoregDock(QgsDockWidget):
         self._say("")
         outcome = _read_outcome(self.run.parameters["REGISTRATION"])
         if outcome is not None and outcome.verdict == "fail":
-            self.card.show_outcome(outcome, has_layers=False)
+            self.card.show_outcome(replace(outcome, reasons=(sentence,)), has_layers=False)
         else:
             self.card.show_failure(sentence)
         self._offer_files()
