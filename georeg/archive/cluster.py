@@ -6,6 +6,7 @@ by the client, so that there is one writer.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,8 @@ class DaskCluster:
             import distributed
         except ImportError as error:
             raise UsageError("Dask is not installed: pip install 'georeg[dask]'.") from error
+        for name in ("distributed", "distributed.scheduler", "distributed.core", "distributed.nanny"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # each sets itself to INFO when it is imported
         self._cluster: Any = None
         if address == "local":
             self._cluster = distributed.LocalCluster(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 BASE_BYTES = 700 * 1024**2
 """What a worker takes before it reads a pixel: the interpreter, torch, GDAL, the network."""
@@ -53,22 +57,25 @@ def gpu_count(device: str) -> int:
     return min(count, 1) if ":" in device else count
 
 
-def reset_peak() -> None:
-    """Start measuring peak memory anew, where the system can (Linux)."""
+def reset_peak() -> bool:
+    """Start measuring peak memory anew; False where the system cannot (only Linux can, and not in every container)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return
+        return False
+    return True
 
 
 def peak_bytes() -> int:
-    """Peak resident memory of this process since `reset_peak` (elsewhere than on Linux: since its start)."""
+    """Peak resident memory of this process since `reset_peak` (not on Linux: since its start; 0 if unknown)."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
+    if resource is None:
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
