@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -48,6 +49,11 @@ def devices() -> list[dict[str, Any]]:
                 {"device": f"cuda:{index}", "description": card.name, "memory_bytes": int(card.total_memory)}
             )
     return found
+
+
+def use_threads(count: int) -> None:
+    """Let torch use this many CPU threads; 0 for one per core."""
+    torch.set_num_threads(count or os.cpu_count() or 1)
 
 
 def cpu_instructions() -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import shapely
-import torch
 
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
 from georeg.matching.protocol import Correspondences, PatchPair
+from georeg.network.devices import use_threads
 from georeg.network.memory import keep_freed_memory
 from georeg.raster import GeocodingPrior, SceneReader, open_scene
 from georeg.registration.estimate import Estimate, estimate
@@ -60,7 +60,7 @@ def register(
         UsageError: the options name what is not there.
         NotRegistrableError: the scenes cannot meet (no overlap, constant image, too small).
     """
-    torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
+    use_threads(options.num_threads)
     keep_freed_memory()
     moving_scene = _opened(moving, options.bands, options.moving_modality, options.mask)
     reference_scene = _opened(
