@@ -13,8 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from georeg.engine.appearance.bank import BANK, FAMILIES, draw_chains, render, styled_looks
+from georeg.engine.appearance.bank import (
+    BANK,
+    FAMILIES,
+    Look,
+    draw_chains,
+    fitted_looks,
+    render,
+    styled_looks,
+)
 from georeg.engine.appearance.filters import per_image
+from georeg.engine.appearance.fitted import fit_book
 from georeg.engine.appearance.style import make_style_book
 from georeg.engine.archive import Archive
 from georeg.engine.batch import MODALITIES, TrainingBatch
@@ -54,7 +63,8 @@ class EngineConfig:
         clutter_share: how many views have clouds of another image over them.
         chain_lengths: weights of one, two and three looks a view.
         plain_share: how many partners of a view with a look stay as they are.
-        styled: whether the style network's looks join the bank (read when the engine is made).
+        learned: whether looks fitted to the archive's pairs and those of the style network join the bank (read when
+            the engine is made).
         dynamic_strength: exponent of the loss in the draw; 0 draws by the prior alone.
         bin_weights, family_weights, modality_weights: the prior of the recipes.
     """
@@ -69,7 +79,7 @@ class EngineConfig:
     clutter_share: float = 0.12
     chain_lengths: tuple[float, float, float] = (0.7, 0.22, 0.08)
     plain_share: float = 0.5
-    styled: bool = True
+    learned: bool = True
     dynamic_strength: float = 1.0
     bin_weights: dict[str, float] = field(default_factory=lambda: dict(BIN_WEIGHTS))
     family_weights: dict[str, float] = field(default_factory=lambda: dict(FAMILY_WEIGHTS))
@@ -130,13 +140,18 @@ class DataEngine:
         self.archive = archive.to(self.device)
         self.random = Draw(generator or torch.Generator().manual_seed(0), self.device)
         self._pyramids: dict[int, list[Tensor]] = {}
-        self.bank = BANK
         config = config or EngineConfig()
-        if config.appearance and config.styled:
-            book = make_style_book(self.archive, self.device)
-            self.bank = BANK if book is None else BANK + styled_looks(book)
+        self.bank = self._make_bank(config)
         self._members = _by_kind_and_source(self.archive)
         self.configure(config)
+
+    def _make_bank(self, config: EngineConfig) -> tuple[Look, ...]:
+        bank = BANK
+        if config.appearance and config.learned:
+            bank += fitted_looks(fit_book(self.archive, self.device))
+            styles = make_style_book(self.archive, self.device)
+            bank += () if styles is None else styled_looks(styles)
+        return bank
 
     def configure(self, config: EngineConfig) -> None:
         """Change the config between batches; running losses are kept."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from georeg.engine.appearance import infrared, mixing, sar, structure, tone
 from georeg.engine.appearance.filters import to_unit
+from georeg.engine.appearance.fitted import FittedBook
 from georeg.engine.appearance.style import StyleBook
 from georeg.engine.batch import MODALITIES
 from georeg.engine.draw import Draw
@@ -96,6 +97,17 @@ def styled_looks(book: StyleBook) -> tuple[Look, ...]:
         Look(f"styled as {name}", family, book.look(name), UNKNOWN, weight=0.4)
         for name, family in places.items()
         if name in book.styles
+    )
+
+
+def fitted_looks(book: FittedBook) -> tuple[Look, ...]:
+    """Looks fitted to the archive's real pairs of optical with SAR, infrared, map and elevation tiles."""
+    places = {"sar": ("sar", SAR, 2.5), "infrared": ("infrared", INFRARED, 2.0)}
+    places |= {"map": ("structure", UNKNOWN, 0.5), "elevation": ("structure", UNKNOWN, 0.3)}
+    return tuple(
+        Look(f"fitted {name}", family, book.look(name), modality, weight, last=True)
+        for name, (family, modality, weight) in places.items()
+        if name in book.weights
     )
 
 
