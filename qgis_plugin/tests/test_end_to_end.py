@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from osgeo import gdal
+from osgeo import gdal, ogr
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_data"
@@ -38,13 +38,12 @@ def profile(tmp_path_factory):
     shutil.unpack_archive(package.stdout.strip(), plugins)
     (home / "run").mkdir(mode=0o700)
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(("QGIS_", "PYTHON"))},
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(home / "run"),
         "QT_QPA_PLATFORM": "offscreen",
         "PATH": os.pathsep.join([str(Path(GEOREG).parent), os.environ["PATH"]]),
     }
-    environment.pop("PYTHONPATH", None)
     qgis_process(environment, "plugins", "enable", "georeg_qgis")
     return environment
 
@@ -96,7 +95,8 @@ def test_the_raster_lies_where_the_truth_says(matched, truth):
     assert np.hypot(*shift) < TOLERANCE_PX, shift
     assert output.GetSpatialRef().IsSame(reference.GetSpatialRef())
     assert output.RasterCount >= 1
-    assert output.GetRasterBand(1).DataType == gdal.Open(str(SAMPLE / "sar.tif")).GetRasterBand(1).DataType
+    sar = gdal.Open(str(SAMPLE / "sar.tif"))
+    assert output.GetRasterBand(1).DataType == sar.GetRasterBand(1).DataType
 
 
 def test_the_registration_and_the_figures_agree(matched, truth):
@@ -111,13 +111,11 @@ def test_the_registration_and_the_figures_agree(matched, truth):
 
 
 def test_the_other_files_are_there(matched):
-    from osgeo import ogr
-
     folder, _ = matched
-    layer = ogr.Open(str(folder / "ties.gpkg")).GetLayerByName("tie_points")
-    fields = {
-        layer.GetLayerDefn().GetFieldDefn(i).GetName() for i in range(layer.GetLayerDefn().GetFieldCount())
-    }
+    points = ogr.Open(str(folder / "ties.gpkg"))  # a layer lives no longer than its data source
+    layer = points.GetLayerByName("tie_points")
+    definition = layer.GetLayerDefn()
+    fields = {definition.GetFieldDefn(index).GetName() for index in range(definition.GetFieldCount())}
     assert layer.GetFeatureCount() > 20
     assert fields >= {
         "map_x",
@@ -176,7 +174,8 @@ def _on_reference_grid(dataset, reference):
 
 def _warped_by_truth(truth, reference):
     """The moving image on the reference's grid by the true transform, nearest neighbour."""
-    moving = gdal.Open(str(SAMPLE / "sar.tif")).GetRasterBand(1).ReadAsArray().astype(float)
+    sar = gdal.Open(str(SAMPLE / "sar.tif"))
+    moving = sar.GetRasterBand(1).ReadAsArray().astype(float)
     columns, rows = np.meshgrid(
         np.arange(reference.RasterXSize) + 0.5, np.arange(reference.RasterYSize) + 0.5
     )

@@ -42,6 +42,13 @@ def test_the_percentage_grows_and_ends_below_100() -> None:
     assert values[-1] == 99
 
 
+def test_what_is_written_beside_the_image_has_a_name() -> None:
+    report = Progress("write", 1, 3, "report")
+    assert (report.words, report.count) == ("Writing the report", "")
+    image = Progress("write", 1, 3, "resampling")
+    assert (image.words, image.count) == ("Writing the aligned image", "1 of 3")
+
+
 def test_an_unknown_stage_shows_its_name_and_leaves_the_bar() -> None:
     percent = Percent()
     percent.update(Progress("tiles", 1, 2, ""))

@@ -22,6 +22,8 @@ STAGES = {
     "evaluate": (0, 99, "Scoring the pairs"),
 }
 """Stage -> first percent, last percent, words. Another stage shows its name and leaves the bar alone."""
+COMPANIONS = {"points": "tie points", "report": "report", "registration": "registration"}
+"""What is written beside the image, as the stage "write" calls it in its message."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,15 @@ class Progress:
     @property
     def words(self) -> str:
         """What is being done, for people."""
+        if self.stage == "write" and self.message in COMPANIONS:
+            return f"Writing the {COMPANIONS[self.message]}"
         return STAGES[self.stage][2] if self.stage in STAGES else self.stage.replace("_", " ").capitalize()
 
     @property
     def count(self) -> str:
         """How far, for people: "12 of 40", or nothing where it is not known or not a count."""
+        if self.message in COMPANIONS:
+            return ""
         whole = self.total >= 2 and self.done == int(self.done) and self.total == int(self.total)
         return f"{int(self.done)} of {int(self.total)}" if whole else ""
 
