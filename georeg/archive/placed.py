@@ -104,7 +104,7 @@ def solved_registration(solution: dict[str, Any], moving: str, frame: str) -> Re
     transform = PixelMap(MatrixTransform("affine", np.array(entry["matrix"])), prior, image.grid)
     run = {
         "version": _version(),
-        "matcher": f"series ({solution['mode']})",
+        "series": solution["mode"],
         "registrations": entry["registrations"],
         "outvoted": entry["outvoted"],
         "loop_closure_px": solution["loop_closure_px"]["median"],
@@ -125,7 +125,7 @@ def _quality(entry: dict[str, Any], reference: Scene) -> Quality:
     return Quality(
         verdict="warn" if reasons else "pass",
         reasons=tuple(reasons),
-        probability_correct=0.5 if reasons else 0.95,
+        probability_correct=entry["probability_correct"],
         rmse_px=residual,
         holdout_rmse_px=residual,
         ce90_px=ce90_px,

@@ -145,7 +145,7 @@ def solve(series: Series, neighbours: BatchResult) -> dict[str, Any]:
         raise NotRegistrableError(
             "None of the images could be registered to its neighbours: see neighbours/index.html for why."
         )
-    return _solution(series, placed, edges, found)
+    return _solution(series, placed, edges, [record.probability_correct or 0.0 for record in made], found)
 
 
 def edge_of(
@@ -171,13 +171,18 @@ def edge_of(
 
 
 def _solution(
-    series: Series, placed: Sequence[PlacedImage], edges: Sequence[Edge], found: Adjustment
+    series: Series,
+    placed: Sequence[PlacedImage],
+    edges: Sequence[Edge],
+    probabilities: Sequence[float],
+    found: Adjustment,
 ) -> dict[str, Any]:
     closures = [loop.error_px for loop in loops(edges)]
     images = []
     for number, (path, image) in enumerate(zip(series.stack, placed, strict=True)):
         own = [k for k, edge in enumerate(edges) if number in (edge.first, edge.second)]
-        trusted = [found.residual_px[k] for k in own if found.weights[k] >= TRUSTED_WEIGHT]
+        trusted = [k for k in own if found.weights[k] >= TRUSTED_WEIGHT]
+        residual = found.residual_px[trusted]
         images.append(
             {
                 "path": path,
@@ -185,7 +190,8 @@ def _solution(
                 "matrix": found.matrices[number].tolist() if found.connected(number) else None,
                 "registrations": len(own),
                 "outvoted": len(own) - len(trusted),
-                "residual_px": round(float(np.sqrt(np.mean(np.square(trusted)))), 4) if trusted else None,
+                "residual_px": round(float(np.sqrt(np.mean(residual**2))), 4) if trusted else None,
+                "probability_correct": together([probabilities[k] for k in trusted]),
             }
         )
     return {
@@ -210,6 +216,11 @@ def _solution(
             "max": round(max(closures), 4) if closures else None,
         },
     }
+
+
+def together(probabilities: Sequence[float]) -> float:
+    """Probability that a place is right on which several registrations agree: not all of them are wrong."""
+    return round(min(1.0 - math.prod(1.0 - p for p in probabilities), 0.999), 4)
 
 
 def write_solution(path: Path, solution: dict[str, Any]) -> None:

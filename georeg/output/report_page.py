@@ -75,6 +75,7 @@ def page_values(content: ReportContent) -> dict[str, Any]:
         "sentence": sentence,
         "figures": report_words.figures(registration),
         "advice": report_words.advice(registration),
+        "of_series": report_words.of_series(registration),
         "has_transform": registration.transform is not None,
         "views": encoded_views(content.views),
         "backdrop": backdrop(content.overview.reference),

@@ -69,20 +69,64 @@ def headline(registration: Registration) -> tuple[str, str]:
     if quality.ce90_px is None:
         accuracy = "How accurate it is could not be measured."
     else:
-        in_metres = f"{number(quality.ce90_m)} m " if quality.ce90_m is not None else ""
-        in_pixels = f"{number(quality.ce90_px)} px of the reference"
-        accuracy = "Nine in ten check points lie within " + (
-            f"{in_metres}({in_pixels}) of where they belong."
-            if in_metres
-            else f"{in_pixels} of where they belong."
-        )
+        radius = f"{number(quality.ce90_px)} px of the reference"
+        if quality.ce90_m is not None:
+            radius = f"{number(quality.ce90_m)} m ({radius})"
+        accuracy = f"Nine in ten check points lie within {radius} of where they belong."
+        if of_series(registration):
+            accuracy = (
+                f"Its registrations to other images of the series agree with its place within {radius}."
+            )
     if quality.verdict == "warn":
         return "Registered, with doubts", accuracy + " Look at the pictures before you rely on it."
     return "Registered", accuracy
 
 
+def of_series(registration: Registration) -> bool:
+    """Whether the image was placed by the solution of a time series, not by tie points of its own."""
+    return "series" in registration.run
+
+
 def figures(registration: Registration) -> tuple[Figure, ...]:
-    """The five figures at the top of the page."""
+    """The figures at the top of the page."""
+    return _series_figures(registration) if of_series(registration) else _measured_figures(registration)
+
+
+def _series_figures(registration: Registration) -> tuple[Figure, ...]:
+    quality, loop_px = registration.quality, registration.run.get("loop_closure_px")
+    return (
+        _distance_figure(
+            "Agreement, 90 %",
+            quality.ce90_px,
+            quality.ce90_m,
+            "How far the registrations that place this image contradict the solution of the series.",
+        ),
+        Figure(
+            "Registrations",
+            f"{quality.inliers:,}",
+            f"of {quality.matches:,} to other images",
+            "Registrations of this image that agree with the rest of the series. The others were outvoted.",
+        ),
+        _distance_figure(
+            "Loop closure",
+            loop_px,
+            _metres(loop_px, registration.reference),
+            "How far off three registrations in a ring come back to their start: the median of the series.",
+        ),
+        _probability_figure(registration),
+    )
+
+
+def _probability_figure(registration: Registration) -> Figure:
+    return Figure(
+        "Probability",
+        share(registration.quality.probability_correct),
+        "that it is right",
+        "How often registrations that look like this one turn out right. Not a measure of accuracy.",
+    )
+
+
+def _measured_figures(registration: Registration) -> tuple[Figure, ...]:
     quality, tie = registration.quality, registration.tie
     checks = int(tie.check.sum())
     counted = f"the {checks:,} check points, which the fit has not seen" if checks else "check points"
@@ -113,12 +157,7 @@ def figures(registration: Registration) -> tuple[Figure, ...]:
             "of the overlap",
             "How much of the common ground lies near a tie point. Elsewhere the transform is a guess.",
         ),
-        Figure(
-            "Probability",
-            share(quality.probability_correct),
-            "that it is right",
-            "How often registrations that look like this one turn out right. Not a measure of accuracy.",
-        ),
+        _probability_figure(registration),
     )
 
 

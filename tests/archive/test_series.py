@@ -105,6 +105,8 @@ def test_joint_series_is_closer_to_the_truth_than_a_chain(images, tmp_path):
     assert [record.exit_code for record in joint.images.records] == [0] * 8
     loops = joint.solution["loop_closure_px"]
     assert loops["loops"] == 7 + 2 * 6
+    assert joint.images.records[3].probability_correct == 0.999
+    assert chain.images.records[-1].probability_correct == 0.99
     assert 0.3 < loops["median"] < 2.5
     assert (tmp_path / "joint" / "index.html").exists()
     with rasterio.open(tmp_path / "joint" / "image4" / "image4.tif") as dataset:

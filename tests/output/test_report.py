@@ -285,6 +285,18 @@ def test_inliers_that_are_check_points_in_turn_are_called_inliers():
     assert "check points 3" not in text
 
 
+def test_image_of_a_series_is_told_by_its_registrations():
+    none = failed().tie
+    quality = replace(passed().quality, matches=4, inliers=3)
+    run = {"version": "0.1.0", "series": "joint", "loop_closure_px": 0.3}
+    text = Page(report_html(pictures(passed(tie=none, quality=quality, tiles=(), run=run)))).text
+    assert "agree with its place within 7.4 m" in text
+    assert "Registrations 3 of 4 to other images" in text
+    assert "Loop closure 3 m 0.3 px" in text
+    assert "reports lie in the folder neighbours" in text
+    assert "No tile was matched" not in text
+
+
 def test_arrow_runs_to_where_the_transform_puts_the_point():
     none = np.zeros((1, 2))
     flags = np.array([True])
