@@ -148,7 +148,8 @@ class DataEngine:
     def _make_bank(self, config: EngineConfig) -> tuple[Look, ...]:
         bank = BANK
         if config.appearance and config.learned:
-            bank += fitted_looks(fit_book(self.archive, self.device))
+            books = (fit_book(self.archive, self.device, source) for source in ("optical", "infrared"))
+            bank += fitted_looks(*books)
             styles = make_style_book(self.archive, self.device)
             bank += () if styles is None else styled_looks(styles)
         return bank

@@ -23,7 +23,7 @@ def _pair_archive(make_scene, shift=(0, 0)):
 
 def test_a_negative_is_explained_and_rendered(make_scene):
     archive = _pair_archive(make_scene)
-    weights, explained = fit_pair(archive, archive.pairs[0], _draw())
+    weights, explained = fit_pair(archive, archive.pairs[0], "optical", _draw())
     assert explained > 0.9
     look = fit_book(archive, torch.device("cpu")).look("infrared")
     scene = torch.from_numpy(make_scene(96, 96, 8)).float()[None, None] / 255
@@ -32,10 +32,17 @@ def test_a_negative_is_explained_and_rendered(make_scene):
     assert weights.shape == describe(scene).shape[1:2]
 
 
+def test_infrared_scenes_can_be_led_to_optical(make_scene):
+    archive = _pair_archive(make_scene)
+    assert set(fit_book(archive, torch.device("cpu"), "infrared").weights) == {"optical"}
+    assert set(fit_book(archive, torch.device("cpu"), "optical").weights) == {"infrared"}
+    assert fit_book(archive, torch.device("cpu"), "sar").weights == {}
+
+
 def test_the_measured_offset_is_undone(make_scene):
     shifted = _pair_archive(make_scene, (6, -4))
     ignored = Archive(shifted.tiles, (TilePair(0, 1, 1.0),))
-    explained = [fit_pair(archive, archive.pairs[0], _draw())[1] for archive in (shifted, ignored)]
+    explained = [fit_pair(archive, archive.pairs[0], "optical", _draw())[1] for archive in (shifted, ignored)]
     assert explained[0] > 0.95
     assert explained[1] < 0.9
 

@@ -79,8 +79,10 @@ BANK: tuple[Look, ...] = (
 )
 
 
+FITTED_OPTICAL = "fitted optical"
 PREPARED = {
     SAR: ("despeckled", "sar", 0.7),
+    INFRARED: (FITTED_OPTICAL, "infrared", 0.5),
     MAP: ("textured", "", 0.6),
     ELEVATION: ("textured", "structure", 0.4),
 }
@@ -100,15 +102,18 @@ def styled_looks(book: StyleBook) -> tuple[Look, ...]:
     )
 
 
-def fitted_looks(book: FittedBook) -> tuple[Look, ...]:
-    """Looks fitted to the archive's real pairs of optical with SAR, infrared, map and elevation tiles."""
+def fitted_looks(from_optical: FittedBook, from_infrared: FittedBook) -> tuple[Look, ...]:
+    """Looks fitted to the archive's real pairs: optical to SAR, infrared, map and elevation, infrared to optical."""
     places = {"sar": ("sar", SAR, 2.5), "infrared": ("infrared", INFRARED, 2.0)}
     places |= {"map": ("structure", UNKNOWN, 0.5), "elevation": ("structure", UNKNOWN, 0.3)}
-    return tuple(
-        Look(f"fitted {name}", family, book.look(name), modality, weight, last=True)
+    looks = [
+        Look(f"fitted {name}", family, from_optical.look(name), modality, weight, last=True)
         for name, (family, modality, weight) in places.items()
-        if name in book.weights
-    )
+        if name in from_optical.weights
+    ]
+    if "optical" in from_infrared.weights:
+        looks.append(Look(FITTED_OPTICAL, "prepare", from_infrared.look("optical"), OPTICAL))
+    return tuple(looks)
 
 
 def draw_chains(
@@ -137,7 +142,7 @@ def draw_chains(
         if modality is not None and modality[view] in PREPARED:
             name, family_kept, chance = PREPARED[modality[view]]
             if FAMILIES[family] != family_kept and draw.chance(chance):
-                chain = [next(i for i, look in enumerate(bank) if look.name == name), *chain]
+                chain = [*(i for i, look in enumerate(bank) if look.name == name), *chain]
         chains.append(chain)
     return chains
 

@@ -1,6 +1,6 @@
-"""Item 6, the other way: what optical images become in another sensor, fitted to the archive's own aligned pairs.
+"""Item 6, the other way: what images become in another sensor, fitted to the archive's own aligned pairs.
 
-For each real pair a ridge regression explains the other tile by simple features of the optical one: brightness at
+For each real pair a ridge regression explains one tile by simple features of the other: brightness at
 several scales, texture, bright and dark spots, slopes. A look draws the weights of one real pair and applies them to
 another scene, so its pictures vary as the real pairs do. Closed form: nothing is trained, a pair takes milliseconds.
 """
@@ -56,7 +56,7 @@ def standard(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FittedBook:
-    """For each modality the weights (N, F) of N real pairs of it with optical."""
+    """For each modality the weights (N, F) of N real pairs that lead to it."""
 
     weights: dict[str, Tensor]
 
@@ -79,27 +79,27 @@ class FittedBook:
         return render
 
 
-def fit_book(archive: Archive, device: torch.device, seed: int = 0) -> FittedBook:
-    """Fit up to 64 pairs of each modality with optical; those that explain too little are left out."""
+def fit_book(archive: Archive, device: torch.device, source: str = "optical", seed: int = 0) -> FittedBook:
+    """Fit up to 64 pairs of `source` with each other modality; those that explain too little are left out."""
     draw = Draw(torch.Generator().manual_seed(seed), device)
     found: dict[str, list[Tensor]] = {}
     members: dict[str, list[TilePair]] = {}
     for pair in archive.pairs:
         names = {archive.tiles[pair.first].modality, archive.tiles[pair.second].modality}
-        if "optical" in names and len(names) == 2:
-            members.setdefault((names - {"optical"}).pop(), []).append(pair)
+        if source in names and len(names) == 2:
+            members.setdefault((names - {source}).pop(), []).append(pair)
     for modality, pairs in sorted(members.items()):
         for _ in range(min(len(pairs), PAIRS_PER_MODALITY)):
-            weights, explained = fit_pair(archive, pairs[draw.index(len(pairs))], draw)
+            weights, explained = fit_pair(archive, pairs[draw.index(len(pairs))], source, draw)
             if explained >= LEAST_EXPLAINED:
                 found.setdefault(modality, []).append(weights)
     return FittedBook({modality: torch.stack(weights) for modality, weights in found.items()})
 
 
-def fit_pair(archive: Archive, pair: TilePair, draw: Draw) -> tuple[Tensor, float]:
-    """Weights (F,) from optical to the other tile of a pair, and the share of its variance they explain."""
-    optical, other = _cut_out(archive, pair, draw)
-    features = describe(to_unit(optical))[0].flatten(1).T
+def fit_pair(archive: Archive, pair: TilePair, source: str, draw: Draw) -> tuple[Tensor, float]:
+    """Weights (F,) from the tile of modality `source` to the other, and the share of its variance they explain."""
+    known, other = _cut_out(archive, pair, source, draw)
+    features = describe(to_unit(known))[0].flatten(1).T
     target = standard(gaussian(to_unit(other), 1.0))[0].flatten()
     chosen = draw.integers(min(SAMPLES, len(target)), 0, len(target))
     x, y = features[chosen].double(), target[chosen].double()
@@ -110,8 +110,8 @@ def fit_pair(archive: Archive, pair: TilePair, draw: Draw) -> tuple[Tensor, floa
     return weights.float(), float(1.0 - error)
 
 
-def _cut_out(archive: Archive, pair: TilePair, draw: Draw) -> tuple[Tensor, Tensor]:
-    """(1, 1, h, w) of both tiles, optical first, cut at random so that their measured offset is undone."""
+def _cut_out(archive: Archive, pair: TilePair, source: str, draw: Draw) -> tuple[Tensor, Tensor]:
+    """(1, 1, h, w) of both tiles, that of modality `source` first, cut so that their measured offset is undone."""
     shift = [round(value) for value in pair.shift_xy]
     first, second = archive.tiles[pair.first], archive.tiles[pair.second]
     height, width = first.shape
@@ -122,4 +122,4 @@ def _cut_out(archive: Archive, pair: TilePair, draw: Draw) -> tuple[Tensor, Tens
     here = first.pixels[:, top : top + rows, left : left + cols]
     there = second.pixels[:, top + shift[1] : top + shift[1] + rows, left + shift[0] : left + shift[0] + cols]
     grey = [part.float().mean(dim=0)[None, None] / 255.0 for part in (here, there)]
-    return (grey[0], grey[1]) if first.modality == "optical" else (grey[1], grey[0])
+    return (grey[0], grey[1]) if first.modality == source else (grey[1], grey[0])
