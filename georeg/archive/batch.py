@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from georeg.archive.jobs import OUTPUTS, Job, WeightsIdentity, plan_jobs
+from georeg.archive.jobs import OUTPUTS, Job, WeightsIdentity, job_names, plan_jobs
 from georeg.archive.manifest import (
     Manifest,
     Record,
+    count_lines,
     is_settled,
     latest,
     manifest_path,
@@ -27,6 +28,9 @@ from georeg.archive.work import Deliver, Unit
 from georeg.errors import BatchFailedError, GeoregError, InputError, UsageError
 from georeg.output.options import OutputOptions
 from georeg.registration.options import MatchOptions
+
+SUMMARY_ALWAYS = 20_000
+"""Batches of up to this many pairs are summed up at the end of every shard."""
 
 OnRecord = Callable[[Record, int, int], None]
 """on_record(record, done, total): a pair came to its end; `done` counts the pairs that were skipped too."""
@@ -124,9 +128,8 @@ def run_batch(
         InputError: the folder cannot be made.
     """
     with closing(executor):
-        jobs = plan_jobs(batch.pairs, batch.folder, batch.match, batch.output, batch.wanted, batch.weights)
-        mine = batch.shard.of(jobs)
-        known = prepare_folder(batch)
+        mine = _jobs(batch)
+        known = prepare_folder(batch, mine)
         settled = {job.name for job in mine if is_settled(known.get(job.name), job.key, batch.folder)}
         todo = [job for job in mine if job.name not in settled]
         done = {name: known[name] for name in settled}
@@ -138,19 +141,42 @@ def run_batch(
                     on_record(record, len(done), len(mine))
                 if final and not record.ok and batch.fail_fast:
                     break
-        write_summary(batch.folder, [job.name for job in jobs])
+        sum_up(batch)
     records = tuple(done[job.name] for job in mine if job.name in done)
     return BatchResult(records, len(settled), len(mine) - len(records))
 
 
 def planned(batch: Batch) -> list[tuple[Job, bool]]:
     """The shard's jobs, and whether each is settled by an earlier run already; writes nothing."""
-    jobs = plan_jobs(batch.pairs, batch.folder, batch.match, batch.output, batch.wanted, batch.weights)
-    known = latest(read_records(manifests(batch.folder))) if batch.resume else {}
-    return [(job, is_settled(known.get(job.name), job.key, batch.folder)) for job in batch.shard.of(jobs)]
+    mine = _jobs(batch)
+    known = _known(batch, mine) if batch.resume else {}
+    return [(job, is_settled(known.get(job.name), job.key, batch.folder)) for job in mine]
 
 
-def prepare_folder(batch: Batch) -> dict[str, Record]:
+def sum_up(batch: Batch) -> None:
+    """Write the summary of all shards; in large batches only once all have ended, for it takes its time."""
+    names = job_names(batch.pairs)
+    if (
+        batch.shard.count == 1
+        or len(names) <= SUMMARY_ALWAYS
+        or count_lines(manifests(batch.folder)) >= len(names)
+    ):
+        write_summary(batch.folder, names)
+
+
+def _jobs(batch: Batch) -> list[Job]:
+    return plan_jobs(
+        batch.pairs, batch.folder, batch.match, batch.output, batch.wanted, batch.weights, batch.shard
+    )
+
+
+def _known(batch: Batch, jobs: Sequence[Job]) -> dict[str, Record]:
+    """The last record of each of the jobs, from the manifests of all shards."""
+    names = {job.name for job in jobs}
+    return latest(one for one in read_records(manifests(batch.folder)) if one.name in names)
+
+
+def prepare_folder(batch: Batch, jobs: Sequence[Job]) -> dict[str, Record]:
     """Make the folder; what is known of an earlier run when the batch resumes, else nothing.
 
     Raises:
@@ -163,7 +189,7 @@ def prepare_folder(batch: Batch) -> dict[str, Record]:
         raise InputError(f"The folder {batch.folder} cannot be made: {error.strerror}.") from error
     mine = manifest_path(batch.folder, batch.shard)
     if batch.resume:
-        return latest(read_records(manifests(batch.folder)))
+        return _known(batch, jobs)
     if mine.exists() and mine.stat().st_size:
         if not batch.overwrite:
             raise UsageError(

@@ -17,6 +17,7 @@ from typing import Any
 
 from georeg.archive.overrides import overridden
 from georeg.archive.pairs import Pair
+from georeg.archive.shards import WHOLE, Shard
 from georeg.errors import UsageError
 from georeg.output.options import OutputOptions
 from georeg.raster.files import is_local
@@ -79,24 +80,23 @@ def plan_jobs(
     output: OutputOptions,
     wanted: Sequence[str] = OUTPUTS,
     weights: WeightsIdentity = lambda options: options.weights,
+    shard: Shard = WHOLE,
 ) -> list[Job]:
-    """One job for each pair, in their order.
+    """One job for each pair of a shard, in their order.
 
     Args:
-        pairs: the whole list, also where only a shard of it is worked on, so that names do not depend on shards.
+        pairs: the whole list, also where only a shard of it is wanted, so that names do not depend on shards.
         folder: the batch's; each job gets a folder in it.
         match, output: the batch's options, which a pair's overrides change.
         wanted: which of OUTPUTS to write.
         weights: see `WeightsIdentity`.
+        shard: whose jobs are made; only their files are looked at.
 
     Raises:
         UsageError: an override is wrong, or two pairs are the same.
     """
-    names = job_names(pairs)
-    return [
-        _job(pair, name, Path(folder), match, output, tuple(wanted), weights)
-        for pair, name in zip(pairs, names, strict=True)
-    ]
+    mine = shard.of(list(zip(pairs, job_names(pairs), strict=True)))
+    return [_job(pair, name, Path(folder), match, output, tuple(wanted), weights) for pair, name in mine]
 
 
 def _job(

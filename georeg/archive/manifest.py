@@ -171,6 +171,15 @@ def read_records(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Record]:
                     yield record
 
 
+def count_lines(paths: Iterable[str | os.PathLike[str]]) -> int:
+    """Lines of all files together, without understanding them."""
+    total = 0
+    for path in paths:
+        with open(path, "rb") as file:
+            total += sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return total
+
+
 def latest(records: Iterable[Record]) -> dict[str, Record]:
     """The last record of each pair, by name (by time of finishing where shards overlap)."""
     last: dict[str, Record] = {}

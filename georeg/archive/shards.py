@@ -40,6 +40,9 @@ class Shard:
         return "" if self.count == 1 else f"-{self.index:04d}-of-{self.count:04d}"
 
 
+WHOLE = Shard()
+
+
 def parse_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
     """A shard from `I/N`, from `/N` with I taken from the array job, or wholly from the array job; else all.
 

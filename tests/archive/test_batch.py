@@ -197,6 +197,22 @@ def test_shards_together_do_what_one_run_does(make_pairs, tmp_path):
     assert rest.seen == [], "a later run in one piece sees what the shards did"
 
 
+def test_shards_of_a_large_batch_are_summed_up_once(make_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr("georeg.archive.batch.SUMMARY_ALWAYS", 3)
+    pairs, out = make_pairs(*["pass"] * 5), tmp_path / "out"
+    run_batch(batch_of(pairs, out, shard=Shard(1, 2)), Here())
+    assert not (out / "summary.csv").exists()
+    run_batch(batch_of(pairs, out, shard=Shard(2, 2)), Here())
+    assert [row["name"] for row in rows(out / "summary.csv")] == ["p0", "p1", "p2", "p3", "p4"]
+
+
+def test_shard_looks_at_its_own_files_only(make_pairs, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("georeg.archive.jobs.file_identity", lambda path: seen.append(Path(path).name))
+    run_batch(batch_of(make_pairs(*["pass"] * 4), tmp_path / "out", shard=Shard(2, 2)), Here())
+    assert {name for name in seen if name.startswith("p")} == {"p1.tif", "p3.tif"}
+
+
 def test_torn_manifest_line_loses_only_its_pair(make_pairs, tmp_path):
     pairs, out = make_pairs("pass", "pass", "pass"), tmp_path / "out"
     run_batch(batch_of(pairs, out), Here())
