@@ -31,6 +31,8 @@ from georeg.training.processes import Processes
 from georeg.training.source import engine_config, fixed_batches, make_engine, split_archive
 from georeg.training.validation import Validator
 
+ATTEMPTS = 5
+TEMPERATURE_SHARE = 10.0
 Report = Callable[[str, int, int, str], None]
 
 
@@ -234,8 +236,8 @@ class Trainer:
         stage, config = self.stage, self.config
         rate = learning_rate(inside, stage.steps, stage.learning_rate, stage.warmup, stage.final_share)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch = self.engine.batch(stage.batch)
+            group["lr"] = rate * group["share"]
+        batch = self.next_batch()
         self.step_module.train()
         total, loss = self.step_module(batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
@@ -246,6 +248,15 @@ class Trainer:
             self.average.update(self.network)
         self.engine.report_losses(batch.recipe, loss.per_pair)
         return loss
+
+    def next_batch(self) -> TrainingBatch:
+        """The engine's next batch whose views are finite; one that is not would spoil the running statistics."""
+        for _ in range(ATTEMPTS):
+            batch = self.engine.batch(self.stage.batch)
+            if bool(torch.isfinite(batch.view0).all() & torch.isfinite(batch.view1).all()):
+                return batch
+            self.journal.write("note", text="a batch with views that are not finite was left out", step=self.step)
+        raise InputError(f"{ATTEMPTS} batches in a row held values that are not finite: is a raster damaged?")
 
     def log(self, loss: LossParts, seconds: float) -> None:
         steps = self.config.log_every
@@ -288,10 +299,13 @@ def reached(limits: Limits, steps: int, seconds: float) -> bool:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on kernels and matrices, none on biases, norms and scales."""
-    decayed = [p for p in network.parameters() if p.dim() > 1]
-    plain = [p for p in network.parameters() if p.dim() <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    """Weight decay on kernels and matrices, none on biases and norms; temperatures learn ten times as fast."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay, "share": 1.0},
+        {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0, "share": 1.0},
+        {"params": [p for p in parameters if p.dim() == 0], "weight_decay": 0.0, "share": TEMPERATURE_SHARE},
+    ]
 
 
 @dataclass
