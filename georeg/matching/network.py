@@ -22,7 +22,9 @@ from georeg.network.weights import find_weights, load_network
 from georeg.scene import Modality, Patch
 
 CENTRE_TO_CORNER = 0.5
-THRESHOLD = 0.15
+THRESHOLD = 0.01
+"""Low on purpose: the robust fit sorts matches out far better than a strict threshold does (measured)."""
+MOST_MATCHES = 2000
 BATCH = 8
 SMALLEST_PX = 16
 
@@ -34,6 +36,7 @@ class NetworkMatcher:
         weights: a name of the weights register or a .safetensors file; None for the preferred shipped ones.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threshold: least confidence of a match, 0..1.
+        most: keep at most so many matches of a pair, the most confident ones.
         batch: most pairs given to the network at once; halved when the device's memory runs out.
         given: modalities that the user states, (moving, reference); None in a place lets the network infer it.
 
@@ -47,6 +50,7 @@ class NetworkMatcher:
         weights: str | Path | None = None,
         device: str = "auto",
         threshold: float = THRESHOLD,
+        most: int = MOST_MATCHES,
         batch: int = BATCH,
         given: tuple[Modality | None, Modality | None] = (None, None),
     ) -> None:
@@ -55,6 +59,7 @@ class NetworkMatcher:
         self.network = load_network(found).fuse().to(self.device, memory_format=torch.channels_last)
         self.weights_name = found.name
         self.threshold = threshold
+        self.most = most
         self.batch = batch
         self.given = given
         self._sha256 = found.sha256
@@ -116,7 +121,8 @@ class NetworkMatcher:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             features = self.network(moving, reference, moving_valid, reference_valid, *given)
         found = self.network.matches(features, self.threshold)
-        return [inside(to_correspondences(*f), pair) for f, pair in zip(found, pairs, strict=True)]
+        whole = [inside(to_correspondences(*f), pair) for f, pair in zip(found, pairs, strict=True)]
+        return [most_confident(one, self.most) for one in whole]
 
     def stack(self, patches: Sequence[Patch], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W) normalised pixels and valid masks on the device, padded with invalid zeros."""
@@ -167,3 +173,11 @@ def inside(found: Correspondences, pair: PatchPair) -> Correspondences:
         rows, cols = patch.shape
         keep &= ((points >= 0) & (points <= [cols, rows])).all(axis=1)
     return found[keep]
+
+
+def most_confident(found: Correspondences, most: int) -> Correspondences:
+    """At most so many matches, the most confident ones, in their old order."""
+    if len(found) <= most:
+        return found
+    kept = np.argpartition(-found.confidence, most - 1)[:most]
+    return found[np.sort(kept)]

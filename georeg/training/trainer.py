@@ -255,7 +255,9 @@ class Trainer:
             batch = self.engine.batch(self.stage.batch)
             if bool(torch.isfinite(batch.view0).all() & torch.isfinite(batch.view1).all()):
                 return batch
-            self.journal.write("note", text="a batch with views that are not finite was left out", step=self.step)
+            self.journal.write(
+                "note", text="a batch with views that are not finite was left out", step=self.step
+            )
         raise InputError(f"{ATTEMPTS} batches in a row held values that are not finite: is a raster damaged?")
 
     def log(self, loss: LossParts, seconds: float) -> None:

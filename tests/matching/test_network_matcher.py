@@ -60,6 +60,14 @@ def test_invalid_pixels_are_not_matched(weights):
     assert found.moving_xy[:, 0].min() > 36
 
 
+def test_only_the_most_confident_matches_are_kept(weights):
+    pair = PatchPair(patch(), patch(seed=2))
+    everything = NetworkMatcher(weights, "cpu", threshold=0.0).match([pair])[0]
+    some = NetworkMatcher(weights, "cpu", threshold=0.0, most=20).match([pair])[0]
+    assert len(some) == 20 < len(everything)
+    assert some.confidence.min() >= np.sort(everything.confidence)[-20] - 1e-9
+
+
 def test_nothing_to_match(weights):
     empty = Patch(np.zeros((64, 64), np.float32), np.zeros((64, 64), bool), Modality.SAR)
     scrap = patch(10, 64)
