@@ -7,9 +7,7 @@ are a pixel-aligned pair. A source (the folder that holds the files) is the unit
 
 from __future__ import annotations
 
-import csv
 import os
-import tarfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,17 +20,19 @@ import torch
 from torch import Tensor
 
 from georeg.engine.alignment import measure_offset
-from georeg.engine.decode import IMAGE_SUFFIXES, Pixels, decode_many
+from georeg.engine.decode import Pixels, decode_many
+from georeg.engine.listing import (
+    FileJob,
+    list_files,
+    modality_from_path,
+    open_files,
+    pair_key,
+    read_manifest,
+    thin,
+)
 from georeg.errors import InputError
 
-ALIASES = {
-    "optical": ("optical", "rgb", "visible", "vis", "pan", "panchromatic", "aerial", "ortho", "s2", "naip"),
-    "sar": ("sar", "radar", "s1", "vv", "vh", "palsar"),
-    "infrared": ("infrared", "thermal", "nir", "ir", "tir", "swir", "lwir"),
-    "map": ("map", "maps", "topo", "osm"),
-    "elevation": ("elevation", "depth", "dem", "dsm", "dtm", "hillshade", "lidar"),
-}
-MODALITY_OF = {alias: modality for modality, aliases in ALIASES.items() for alias in aliases}
+OVER_LIMIT = "beyond the memory limit"
 SAR_TOLERANCE_PX = 2.5
 OTHER_TOLERANCE_PX = 1.0
 DOUBTFUL_TOLERANCE_PX = 3.0
@@ -183,6 +183,7 @@ def read_archive(
     max_tiles_per_file: int = 64,
     min_px: int = 96,
     limit: int | None = None,
+    max_gigabytes: float = 16.0,
     threads: int | None = None,
     align_pairs: bool = True,
 ) -> Archive:
@@ -195,6 +196,7 @@ def read_archive(
         max_tiles_per_file: at most so many tiles of one file, evenly spread.
         min_px: images with a smaller side are skipped.
         limit: read about this many files only, evenly spread over the archive (for trials).
+        max_gigabytes: of pixels in memory; beyond it a random half of the files is given up, again and again.
         threads: decoding threads; None for one a core, 16 at most.
         align_pairs: measure how far the tiles of each pair are apart and correct it; SAR pairs that neither agree nor
             can be corrected are left out (their tiles stay).
@@ -208,31 +210,79 @@ def read_archive(
         if not root.exists():
             raise InputError(f"{root} does not exist")
     threads = threads or min(16, os.cpu_count() or 1)
-    modalities = _read_manifest(manifest, roots)
-    jobs = _thin(_list_files(roots), limit)
-    tiles: list[Tile] = []
-    skipped: dict[str, list[str]] = defaultdict(list)
-    for name, outcome in decode_many(_open_jobs(jobs), tile_px, max_tiles_per_file, min_px, threads):
+    modalities = read_manifest(manifest, roots)
+    hoard = _Hoard(max_gigabytes * 1e9)
+    jobs = hoard.admit(thin(list_files(roots), limit))
+    for name, outcome in decode_many(open_files(jobs), tile_px, max_tiles_per_file, min_px, threads):
         if isinstance(outcome, str):
-            skipped[outcome].append(name)
+            hoard.skipped[outcome].append(name)
         else:
-            tiles.extend(_named_tiles(name, outcome, modalities))
+            hoard.add(_named_tiles(name, outcome, modalities))
+    tiles, skipped = hoard.tiles, hoard.skipped
     if not tiles:
-        reasons = (
+        counts = (
             ", ".join(f"{len(names)} {reason}" for reason, names in skipped.items()) or "no image file found"
         )
         raise InputError(
-            f"no usable image in {', '.join(map(str, roots))} ({reasons}): give a folder of rasters"
+            f"no usable image in {', '.join(map(str, roots))} ({counts}): give a folder of rasters"
         )
     pairs = _find_pairs(tiles)
     if align_pairs:
-        with ThreadPoolExecutor(threads) as pool:
-            aligned = list(zip(pairs, pool.map(lambda pair: _aligned(pair, tiles), pairs), strict=True))
-        pairs = tuple(new for _, new in aligned if new is not None)
-        unfit = [tiles[old.first].name for old, new in aligned if new is None]
+        pairs, unfit = _align(pairs, tiles, threads)
         if unfit:
             skipped["pair whose tiles do not agree"] = unfit
     return Archive(tuple(tiles), pairs, dict(skipped))
+
+
+class _Hoard:
+    """Tiles within a limit of memory: whenever it is reached a random half of the files is given up, pairs as one.
+
+    Which half follows a hash of the name, so that the same files stay whatever order they come in.
+    """
+
+    def __init__(self, limit_bytes: float) -> None:
+        self.limit_bytes = limit_bytes
+        self.share = 1.0
+        self.tiles: list[Tile] = []
+        self.skipped: dict[str, list[str]] = defaultdict(list)
+        self._bytes = 0
+
+    def admit(self, jobs: Sequence[FileJob]) -> Iterator[FileJob]:
+        """The files that may still be read, asked for as reading goes on."""
+        for job in jobs:
+            if self._stays(job.name):
+                yield job
+            else:
+                self.skipped[OVER_LIMIT].append(job.name)
+
+    def add(self, tiles: Sequence[Tile]) -> None:
+        self.tiles += tiles
+        self._bytes += sum(tile.pixels.numel() for tile in tiles)
+        self._sift(tiles)
+        while self._bytes > self.limit_bytes and self.share > 1e-6:
+            self.share /= 2.0
+            self._sift(self.tiles)
+
+    def _sift(self, candidates: Sequence[Tile]) -> None:
+        out = {tile.name for tile in candidates if not self._stays(tile.name)}
+        if out:
+            self.tiles = [tile for tile in self.tiles if tile.name not in out]
+            self._bytes = sum(tile.pixels.numel() for tile in self.tiles)
+            self.skipped[OVER_LIMIT] += sorted({name.split("#")[0] for name in out})
+
+    def _stays(self, name: str) -> bool:
+        file = name.split("#")[0]
+        return zlib.crc32((pair_key(file) or file).encode()) < self.share * 2**32
+
+
+def _align(
+    pairs: Sequence[TilePair], tiles: Sequence[Tile], threads: int
+) -> tuple[tuple[TilePair, ...], list[str]]:
+    """The pairs with their measured offsets, and the first tile's name of those that are left out."""
+    with ThreadPoolExecutor(threads) as pool:
+        aligned = list(zip(pairs, pool.map(lambda pair: _aligned(pair, tiles), pairs), strict=True))
+    unfit = [tiles[old.first].name for old, new in aligned if new is None]
+    return tuple(new for _, new in aligned if new is not None), unfit
 
 
 def _aligned(pair: TilePair, tiles: Sequence[Tile]) -> TilePair | None:
@@ -248,101 +298,8 @@ def _aligned(pair: TilePair, tiles: Sequence[Tile]) -> TilePair | None:
     return replace(pair, tolerance_px=DOUBTFUL_TOLERANCE_PX)
 
 
-@dataclass(frozen=True)
-class _Job:
-    name: str
-    path: Path
-    member: str | None = None
-
-
-def _list_files(roots: Sequence[Path]) -> list[_Job]:
-    jobs: list[_Job] = []
-    for root in roots:
-        if root.is_dir():
-            found = sorted(path for path in root.rglob("*") if path.is_file())
-            for path in found:
-                jobs.extend(_jobs_of(path, path.relative_to(root).as_posix()))
-        elif root.suffix.lower() in (".txt", ".lst", ".csv"):
-            jobs.extend(_listed(root))
-        else:
-            jobs.extend(_jobs_of(root, root.name))
-    return jobs
-
-
-def _jobs_of(path: Path, name: str) -> list[_Job]:
-    if path.suffix.lower() == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
-        try:
-            with tarfile.open(path) as shard:
-                members = [member.name for member in shard if member.isfile()]
-        except (tarfile.TarError, OSError) as error:
-            raise InputError(f"{path} is not a readable tar: {error}") from error
-        return [_Job(member, path, member) for member in members if _is_image(member)]
-    return [_Job(name, path)] if _is_image(path.name) else []
-
-
-def _listed(listing: Path) -> list[_Job]:
-    lines = [line.split(",")[0].strip() for line in listing.read_text().splitlines()]
-    paths = [Path(line) if Path(line).is_absolute() else listing.parent / line for line in lines if line]
-    return [_Job(path.as_posix(), path) for path in paths if _is_image(path.name)]
-
-
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def _thin(jobs: list[_Job], limit: int | None) -> list[_Job]:
-    """Keep about `limit` files, evenly spread, with both files of a pair or neither."""
-    if limit is None or limit >= len(jobs):
-        return jobs
-    groups: dict[str, list[_Job]] = defaultdict(list)
-    for job in jobs:
-        groups[_pair_key(job.name) or job.name].append(job)
-    keys = list(groups)
-    count = max(1, round(limit * len(keys) / len(jobs)))
-    keep = np.unique(np.linspace(0, len(keys) - 1, count).round().astype(int))
-    return [job for index in keep for job in groups[keys[index]]]
-
-
-def _open_jobs(jobs: Sequence[_Job]) -> Iterator[tuple[str, bytes | Path]]:
-    shard: tarfile.TarFile | None = None
-    try:
-        for job in jobs:
-            if job.member is None:
-                yield job.name, job.path
-                continue
-            if shard is None or shard.name != str(job.path.resolve()):
-                if shard is not None:
-                    shard.close()
-                shard = tarfile.open(job.path.resolve())  # noqa: SIM115 (kept open over many members)
-            stream = shard.extractfile(job.member)
-            yield job.name, stream.read() if stream is not None else b""
-    finally:
-        if shard is not None:
-            shard.close()
-
-
-def _read_manifest(manifest: str | Path | None, roots: Sequence[Path]) -> dict[str, str]:
-    places = [root / "manifest.csv" if root.is_dir() else root.parent / "manifest.csv" for root in roots]
-    path = (
-        Path(manifest) if manifest is not None else next((place for place in places if place.is_file()), None)
-    )
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the manifest {path}: {error}") from error
-    return {row["path"]: _canonical(row.get("modality") or "") for row in rows if row.get("path")}
-
-
-def _canonical(word: str) -> str:
-    return MODALITY_OF.get(word.strip().lower(), "")
-
-
 def _named_tiles(name: str, outcome: list[Pixels], modalities: dict[str, str]) -> list[Tile]:
-    modality = modalities.get(name) or _modality_from_path(name)
+    modality = modalities.get(name) or modality_from_path(name)
     tiles = []
     for index, (pixels, valid) in enumerate(outcome):
         pixels = _drop_grey_copies(pixels)
@@ -368,27 +325,10 @@ def _source_of(name: str) -> str:
     return parent or PurePosixPath(name).stem
 
 
-def _modality_from_path(name: str) -> str:
-    path = PurePosixPath(name)
-    for part in reversed(path.parts[:-1]):
-        words = part.lower().split("-")
-        if len(words) == 2 and all(word in MODALITY_OF for word in words) and path.stem[-2:] in ("_a", "_b"):
-            return MODALITY_OF[words[0] if path.stem.endswith("_a") else words[1]]
-        if part.lower() in MODALITY_OF:
-            return MODALITY_OF[part.lower()]
-    return ""
-
-
-def _pair_key(name: str) -> str:
-    path = PurePosixPath(name.split("#")[0])
-    tail = name.split("#")[1] if "#" in name else ""
-    return f"{path.parent}/{path.stem[:-2]}#{tail}" if path.stem[-2:] in ("_a", "_b") else ""
-
-
 def _find_pairs(tiles: Sequence[Tile]) -> tuple[TilePair, ...]:
     halves: dict[str, dict[str, int]] = defaultdict(dict)
     for index, tile in enumerate(tiles):
-        key = _pair_key(tile.name)
+        key = pair_key(tile.name)
         if key:
             halves[key][PurePosixPath(tile.name.split("#")[0]).stem[-1]] = index
     pairs = []

@@ -142,3 +142,16 @@ def test_validation_is_held_out_by_source(folder):
     with pytest.raises(InputError, match="no source nowhere"):
         archive.split(["nowhere"])
     assert "b" not in choose_holdout(archive, 0.9), "the only infrared source stays in training"
+
+
+def test_memory_limit_gives_up_whole_files_and_pairs(folder):
+    everything = read_archive(folder)
+    size = sum(tile.pixels.numel() for tile in everything.tiles)
+    limited = read_archive(folder, max_gigabytes=0.7 * size / 1e9)
+    assert 0 < sum(tile.pixels.numel() for tile in limited.tiles) <= 0.7 * size
+    names = {tile.name for tile in limited.tiles}
+    assert len(limited.pairs) == sum(name.endswith("x_a.png") for name in names)
+    left_out = set(limited.skipped["beyond the memory limit"])
+    usable = {tile.name for tile in everything.tiles}
+    assert names.isdisjoint(left_out)
+    assert usable <= names | left_out

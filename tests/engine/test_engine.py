@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from georeg.engine.archive import Archive, Tile
+from georeg.engine.archive import Archive, Tile, TilePair
 from georeg.engine.batch import TrainingBatch
 from georeg.engine.engine import DataEngine, EngineConfig
 from georeg.errors import UsageError
@@ -149,3 +152,35 @@ def test_clutter_and_unknown_fill_are_valid_but_unmatched(small_archive):
     batch = _engine(small_archive, config=config).batch(8)
     assert batch.valid0.all()
     assert batch.flow01.isnan().any(-1).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_offset_of_a_real_pair_is_undone(make_scene, swapped):
+    large = torch.from_numpy(make_scene(300, 300, 3))
+    first, second = large[20:276, 20:276], large[17:273, 26:282]
+    shift = (-6.0, 3.0)
+    if swapped:
+        first, second, shift = second, first, (6.0, -3.0)
+    tiles = (Tile("a", "s", "sar", first[None]), Tile("b", "s", "optical", second[None]))
+    config = EngineConfig(
+        view_px=64, source_px=256, real_share=1.0, appearance=False, clutter_share=0.0, fill_share=0.0
+    )
+
+    def agreement(offset):
+        engine = _engine(Archive(tiles, (TilePair(0, 1, 0.0, offset),)), config=config)
+        batch = engine.batch(8)
+        grid = (batch.flow01.nan_to_num(0) + 0.5) * (2 / 64) - 1
+        there = torch.nn.functional.grid_sample(batch.view1, grid, align_corners=False)
+        seen = ~batch.flow01.isnan().any(-1)
+        return torch.corrcoef(torch.stack([batch.view0[:, 0][seen], there[:, 0][seen]]))[0, 1]
+
+    assert agreement(shift) > 0.9
+    assert agreement(shift) > agreement((0.0, 0.0)) + 0.1
+
+
+def test_the_engine_imports_without_the_heavy_wheels():
+    """Training machines may have torch, numpy, Pillow and safetensors only."""
+    heavy = "{'rasterio', 'kornia', 'cv2', 'scipy', 'shapely', 'pyogrio', 'click'}"
+    code = f"import sys, georeg.engine.engine, georeg.engine.preview; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
