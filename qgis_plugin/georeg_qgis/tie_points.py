@@ -20,7 +20,7 @@ LAYER = "tie_points"
 DX = 'coalesce("map_x" - "moved_map_x", "residual_x_px")'
 DY = 'coalesce("map_y" - "moved_map_y", -"residual_y_px")'
 FIELDS = {"map_x", "map_y", "moved_map_x", "moved_map_y", "residual_x_px", "residual_y_px", "inlier"}
-TYPICAL_ARROW = 0.02
+TYPICAL_ARROW = 0.03
 """Length of the median arrow, as a share of the layer's extent."""
 
 
@@ -103,4 +103,6 @@ def _arrow() -> QgsLineSymbol:
     arrow.setSubSymbol(
         QgsFillSymbol.createSimple({"color": "#ffd400", "outline_color": "#333333", "outline_width": "0.1"})
     )
-    return QgsLineSymbol([arrow])
+    line = QgsLineSymbol()
+    line.changeSymbolLayer(0, arrow)  # the symbol owns it then; in the list of its constructor Python would
+    return line

@@ -176,7 +176,21 @@ def write_points(path, registration):
         if path.endswith(".points"):
             stream.write("#CRS: \nmapX,mapY,sourceX,sourceY,enable,dX,dY,residual\n")
         else:
-            json.dump({"type": "FeatureCollection", "features": []}, stream)
+            points = [tie_point(index) for index in range(4)]
+            json.dump({"type": "FeatureCollection", "features": points}, stream)
+
+
+def tie_point(index):
+    x, y = 15.0 + 0.001 * index, 48.75 + 0.001 * (index % 2)
+    properties = {
+        "map_x": x,
+        "map_y": y,
+        "moved_map_x": x - 1e-5,
+        "moved_map_y": y + 1e-5,
+        "inlier": index != 3,
+    }
+    properties.update(residual_x_px=0.5, residual_y_px=-0.5, confidence=0.9)
+    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": [x, y]}, "properties": properties}
 
 
 def progress(stage, done, total):
