@@ -20,8 +20,10 @@ LAYER = "tie_points"
 DX = 'coalesce("map_x" - "moved_map_x", "residual_x_px")'
 DY = 'coalesce("map_y" - "moved_map_y", -"residual_y_px")'
 FIELDS = {"map_x", "map_y", "moved_map_x", "moved_map_y", "residual_x_px", "residual_y_px", "inlier"}
-TYPICAL_ARROW = 0.03
-"""Length of the median arrow, as a share of the layer's extent."""
+LONGEST_TYPICAL_ARROW = 0.03
+"""Length of the median arrow where there are few points, as a share of the layer's extent."""
+CROWDING = 0.35
+"""Length of the median arrow where there are many, as a share of the distance between them."""
 
 
 def tie_point_layer(path: str, name: str) -> QgsVectorLayer:
@@ -51,12 +53,13 @@ def show_residuals(layer: QgsVectorLayer) -> None:
 
 
 def enlargement(layer: QgsVectorLayer) -> float:
-    """A round number that makes the median error an arrow of TYPICAL_ARROW of the extent; 0 without errors."""
+    """A round number that makes the median error an arrow that can be seen and told apart; 0 without errors."""
     errors = [length for length in map(_error, layer.getFeatures('"inlier"')) if length > 0]
     size = math.hypot(layer.extent().width(), layer.extent().height())
     if not errors or size <= 0:
         return 0.0
-    wanted = TYPICAL_ARROW * size / statistics.median(errors)
+    share = min(LONGEST_TYPICAL_ARROW, CROWDING / math.sqrt(len(errors)))
+    wanted = share * size / statistics.median(errors)
     power = 10.0 ** math.floor(math.log10(wanted))
     return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= wanted)
 
