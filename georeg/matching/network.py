@@ -25,7 +25,8 @@ CENTRE_TO_CORNER = 0.5
 THRESHOLD = 0.01
 """Low on purpose: the robust fit sorts matches out far better than a strict threshold does (measured)."""
 MOST_MATCHES = 2000
-BATCH = 8
+BATCH = {"cpu": 2, "cuda": 16}
+"""A CPU gains nothing from larger batches but their memory."""
 SMALLEST_PX = 16
 
 
@@ -37,7 +38,8 @@ class NetworkMatcher:
         device: "auto", "cpu", "cuda" or "cuda:N".
         threshold: least confidence of a match, 0..1.
         most: keep at most so many matches of a pair, the most confident ones.
-        batch: most pairs given to the network at once; halved when the device's memory runs out.
+        batch: most pairs given to the network at once, None for a number that suits the device; halved when the
+            device's memory runs out.
         given: modalities that the user states, (moving, reference); None in a place lets the network infer it.
 
     Raises:
@@ -51,7 +53,7 @@ class NetworkMatcher:
         device: str = "auto",
         threshold: float = THRESHOLD,
         most: int = MOST_MATCHES,
-        batch: int = BATCH,
+        batch: int | None = None,
         given: tuple[Modality | None, Modality | None] = (None, None),
     ) -> None:
         found = find_weights(weights)
@@ -60,7 +62,7 @@ class NetworkMatcher:
         self.weights_name = found.name
         self.threshold = threshold
         self.most = most
-        self.batch = batch
+        self.batch = batch or BATCH[self.device.type]
         self.given = given
         self._sha256 = found.sha256
 

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from georeg_cli.main import cli
 from PIL import Image
 
+from georeg.network.weights import find_weights
 from georeg.training import Stage, TrainingConfig
 
 
@@ -51,3 +52,21 @@ def test_contact_sheet(scenes):
 def test_a_run_needs_a_folder(scenes):
     done = georeg_train(scenes, scenes / "scenes")
     assert "-o RUN" in str(done.exception)
+
+
+def test_a_benchmark_is_scored_at_each_validation(scenes, monkeypatch):
+    config = json.loads((scenes / "config.json").read_text())
+    (scenes / "config.json").write_text(json.dumps(config | {"validate_every": 1}))
+    asked = []
+
+    def figures(folder, weights):
+        asked.append((folder, find_weights(weights).notes["steps"]))
+        return {"SR@5": 0.25}
+
+    monkeypatch.setattr("georeg_cli.train.benchmark_figures", figures)
+    run = scenes / "run"
+    common = (scenes / "scenes", "-o", run, "--device", "cpu", "-j", "1", "--config", scenes / "config.json")
+    done = georeg_train(scenes, *common, "--max-steps", "2", "--benchmark", "pairs", "--json")
+    assert done.exception is None, done.exception
+    assert asked == [("pairs", "1"), ("pairs", "2")]
+    assert json.loads(done.stdout)["validation"]["SR@5"] == 0.25
