@@ -298,7 +298,7 @@ class DataEngine:
         kind = self.random.number()
         if kind < 0.4:
             return [weight / 255.0 for weight in LUMINANCE]
-        lowest = -0.2 if kind < 0.85 else -0.6  # differences of bands tell materials apart, as indices do
+        lowest = -0.2 if kind < 0.92 else -0.6  # differences of bands tell materials apart, as indices do
         weights = [self.random.number(lowest, 1.0) for _ in range(channels)]
         return [weight / max(sum(map(abs, weights)), 0.2) / 255.0 for weight in weights]
 

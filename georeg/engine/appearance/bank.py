@@ -71,6 +71,7 @@ BANK: tuple[Look, ...] = (
     Look("gradient magnitude", "structure", structure.gradient_magnitude, UNKNOWN),
     Look("deviation", "structure", structure.deviation, UNKNOWN, weight=0.6),
     Look("hillshade", "structure", structure.hillshade, ELEVATION, weight=1.2),
+    Look("shaded model", "structure", structure.shaded_model, ELEVATION, weight=0.8),
     Look("smooth height", "structure", structure.smooth_height, ELEVATION, weight=0.6),
     Look("map-like", "structure", structure.map_like, MAP, weight=1.5),
     Look("contours", "structure", structure.contours, MAP, weight=0.6, edge_shift_px=3.0),

@@ -46,6 +46,14 @@ def hillshade(images: Tensor, draw: Draw) -> Tensor:
     return to_unit((light / (1.0 + right.square() + down.square()).sqrt()).clamp_min(0.0))
 
 
+def shaded_model(images: Tensor, draw: Draw) -> Tensor:
+    """A rendered surface model: flat regions in new tones, lit from the side, without the texture of a photograph."""
+    relief = _edge_stopping(_edge_stopping(images, 0.1, 2), 0.08)
+    tones = look_up(relief, draw.uniform((len(images), 10)))
+    light = hillshade(relief, draw)
+    return to_unit(torch.lerp(tones, light, per_image(draw.uniform(len(images), 0.3, 0.8))))
+
+
 def smooth_height(images: Tensor, draw: Draw) -> Tensor:
     """A height-like picture: coarse relief with slow ramps, tone inverted or not."""
     count, _, height, width = images.shape

@@ -99,22 +99,28 @@ def patchwork(images: Tensor, draw: Draw) -> Tensor:
 
     Season, moisture and material change grey values differently from place to place.
     """
-    count, _, height, width = images.shape
-    cells = draw.index(3) + 3
-    field = torch.nn.functional.interpolate(
-        draw.normal((count, 1, cells, cells)), (height, width), mode="bicubic", align_corners=False
-    )
+    field = _slow_field(images, draw.index(3) + 3, draw)
     return torch.lerp(free_curve(images, draw), free_curve(images, draw), torch.sigmoid(3.0 * field))
 
 
+def _slow_field(images: Tensor, cells: int, draw: Draw) -> Tensor:
+    """(B, 1, H, W) a smooth random field with `cells` random values along each side."""
+    values = draw.normal((len(images), 1, cells, cells))
+    return torch.nn.functional.interpolate(values, images.shape[-2:], mode="bicubic", align_corners=False)
+
+
 def night(images: Tensor, draw: Draw) -> Tensor:
-    """A night picture: nearly black, lamps where there is bright or busy ground, their bloom, sensor noise."""
+    """A night picture: nearly black, towns of lamps where the ground is bright or busy, their bloom, sensor noise."""
     count = len(images)
     dark = images.pow(per_image(draw.uniform(count, 1.0, 3.0))) * per_image(draw.log_uniform(count, 0.1, 0.8))
     busy = (images - gaussian(images, draw.number(2.0, 5.0))).clamp_min_(0.0)
     busy = busy / (busy.mean(dim=(-2, -1), keepdim=True) + 1e-4)
     chance = draw.uniform_field(tuple(images.shape))
-    lamps = busy * chance.pow_(draw.number(2.0, 12.0))
+    lamps = (
+        busy
+        * chance.pow_(draw.number(2.0, 12.0))
+        * torch.sigmoid(4.0 * _slow_field(images, draw.index(4) + 2, draw))
+    )
     glow = gaussian(lamps, 0.7) + gaussian(lamps, draw.number(2.0, 4.0)) * draw.number(0.5, 2.0)
     noise = per_image(draw.uniform(count, 0.0, 0.05)) * draw.noise(tuple(images.shape))
     return to_unit(dark + per_image(draw.log_uniform(count, 0.1, 0.8)) * glow + noise, draw.number(1.5, 3.0))
