@@ -81,7 +81,13 @@ def warp(arguments):
 
 def batch(arguments):
     progress("pairs", 2, 3)
-    print(json.dumps({"pairs": 3, "done": 2, "failed": 1}))
+    failed = [{"name": "far", "exit_code": 3, "error": "far.tif does not overlap: try --prior none."}]
+    counts = {"pass": 1, "warn": 1, "fail": 1, "error": 0}
+    if MODE == "fail":
+        counts = {"pass": 0, "warn": 0, "fail": 1, "error": 0}
+    print(
+        json.dumps({"schema": "georeg.batch/1", "pairs": 3, "skipped": 0, "counts": counts, "failed": failed})
+    )
     stop(6, "georeg: error: 1 of 3 pairs failed; see manifest.jsonl")
 
 

@@ -281,10 +281,19 @@ def test_batch_makes_a_table_and_tells_of_failures(parameters, tmp_path, logged)
         "MOVING": [parameters["MOVING"]], "REFERENCE": parameters["REFERENCE"], "FOLDER": str(tmp_path / "many"),
     }, listener)  # fmt: skip
     assert (results["DONE"], results["FAILED"]) == (2, 1)
-    assert listener.errors == ["1 of 3 pairs failed. The log names the reasons."]
+    assert listener.errors == [
+        "far: far.tif does not overlap: try “Position stored in the files: ignore it” (under More options)."
+    ]
     table = open(logged()["arguments"][-1]).read().split()
     assert table[0] == "moving,reference"
     assert table[1].startswith(parameters["MOVING"].source())
+
+
+def test_a_batch_in_which_nothing_succeeds_raises(parameters, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_GEOREG", "fail")
+    (tmp_path / "pairs.csv").write_text("moving,reference\n")
+    with pytest.raises(QgsProcessingException, match="No pair could be aligned"):
+        run("batch", {"PAIRS": str(tmp_path / "pairs.csv"), "FOLDER": str(tmp_path / "many")})
 
 
 def test_batch_without_images_or_table_is_refused(tmp_path):

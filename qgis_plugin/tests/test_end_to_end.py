@@ -143,6 +143,22 @@ def test_another_file_is_warped_the_same_way(profile, matched, tmp_path):
     assert np.array_equal(again.ReadAsArray(), first.ReadAsArray())
 
 
+def test_a_batch_goes_on_after_a_failure(profile, tmp_path):
+    table = tmp_path / "pairs.csv"
+    table.write_text(
+        f"moving,reference\n{SAMPLE / 'sar.tif'},{SAMPLE / 'optical.tif'}\n/no/such.tif,{SAMPLE / 'optical.tif'}\n"
+    )
+    answer = qgis_process(
+        profile, "run", "georeg:batch", "--json", "--", f"PAIRS={table}", f"FOLDER={tmp_path / 'many'}", "JOBS=1",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    results = json.loads(answer.stdout[answer.stdout.index("{") :])["results"]
+    assert (results["DONE"], results["FAILED"]) == (1, 1)
+    assert "does not exist" in answer.stdout + answer.stderr
+    assert os.path.isfile(results["FOOTPRINTS"])
+    assert gdal.Open(str(tmp_path / "many" / "sar" / "sar.tif")) is not None
+
+
 def test_a_pair_that_cannot_be_registered_ends_in_words_and_without_a_raster(profile, tmp_path):
     flat = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "flat.tif"), 300, 300, 1)
     flat.GetRasterBand(1).Fill(7)

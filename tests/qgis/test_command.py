@@ -62,6 +62,7 @@ def test_the_other_commands() -> None:
     assert warp[:4] == ["georeg", "warp", "--registration", "r.json"]
     assert warp[-3:] == ["--", "a.tif", "o.tif"]
     batch = Batch("pairs.csv", "out", jobs=4).arguments("georeg", machine)
+    assert Batch("p.csv", "out", transform="tps").arguments("georeg", machine)[4:6] == ["--transform", "tps"]
     assert batch[:7] == ["georeg", "batch", "-o", "out", "-j", "4", "--resume"]
     assert Evaluate("dir", hard=True).arguments("georeg", machine)[2] == "--hard"
 

@@ -9,7 +9,9 @@ from typing import Any
 from qgis.core import (
     QgsProcessing,
     QgsProcessingException,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
+    QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
     QgsProcessingParameterFolderDestination,
@@ -20,8 +22,10 @@ from qgis.core import (
 )
 
 from ..executable.command import Batch
+from ..executable.wording import in_qgis
 from ..layers import LayerRefused, raster_path, refusal
 from .base import GeoregAlgorithm
+from .choices import MODALITIES, TRANSFORMS
 
 FINISHED_WITH_FAILURES = 6
 HELP = """<p>Aligns many images. Either choose the images and one reference, or a table of pairs: a CSV file
@@ -49,6 +53,9 @@ class BatchAlgorithm(GeoregAlgorithm):
             QgsProcessingParameterFile("PAIRS", "Or a table of pairs (CSV or JSON lines)", optional=True),
             "Used in place of the two above.",
         )
+        self.add_choice("MOVING_MODALITY", "Kind of the moving images", MODALITIES, "The sensor behind them.")
+        self.add_choice("REFERENCE_MODALITY", "Kind of the reference", MODALITIES, "The sensor behind it.")
+        self.add_choice("TRANSFORM", "Transform", TRANSFORMS)
         self.add(QgsProcessingParameterFolderDestination("FOLDER", "Folder for the results"))
         jobs = QgsProcessingParameterNumber("JOBS", "Images at the same time", defaultValue=0, minValue=0)
         self.add(jobs, "0: as many as the machine allows.", advanced=True)
@@ -59,6 +66,10 @@ class BatchAlgorithm(GeoregAlgorithm):
         )
         for name, label in (("DONE", "Pairs aligned"), ("FAILED", "Pairs that failed")):
             self.addOutput(QgsProcessingOutputNumber(name, label))
+        self.addOutput(
+            QgsProcessingOutputVectorLayer("FOOTPRINTS", "Footprints, with the verdict of each pair")
+        )
+        self.addOutput(QgsProcessingOutputHtml("INDEX", "Summary page"))
 
     def checkParameterValues(self, parameters: dict, context) -> tuple[bool, str]:
         table = self.parameterAsFile(parameters, "PAIRS", context)
@@ -79,6 +90,9 @@ class BatchAlgorithm(GeoregAlgorithm):
         self._request = Batch(
             pairs=pairs,
             folder=self.parameterAsFileOutput(parameters, "FOLDER", context),
+            moving_modality=self.choice(parameters, "MOVING_MODALITY", MODALITIES, context),
+            reference_modality=self.choice(parameters, "REFERENCE_MODALITY", MODALITIES, context),
+            transform=self.choice(parameters, "TRANSFORM", TRANSFORMS, context),
             jobs=self.parameterAsInt(parameters, "JOBS", context),
             resume=self.parameterAsBool(parameters, "RESUME", context),
             fail_fast=self.parameterAsBool(parameters, "FAIL_FAST", context),
@@ -88,12 +102,20 @@ class BatchAlgorithm(GeoregAlgorithm):
     def processAlgorithm(self, parameters: dict, context, feedback) -> dict[str, Any]:
         """Pairs that failed are told and counted, not raised: the other results are there and are wanted."""
         summary = self.run_georeg(self._request, feedback, accepted_codes=(0, FINISHED_WITH_FAILURES))
-        done, failed = int(summary.get("done") or 0), int(summary.get("failed") or 0)
+        counts, failed = summary.get("counts") or {}, summary.get("failed") or []
+        done = int(counts.get("pass", 0)) + int(counts.get("warn", 0)) + int(summary.get("skipped") or 0)
+        for pair in failed:
+            feedback.reportError(f"{pair.get('name')}: {in_qgis(str(pair.get('error')))}")
         if failed and not done:
-            raise QgsProcessingException(f"All {failed} pairs failed. The log names the reasons.")
-        if failed:
-            feedback.reportError(f"{failed} of {done + failed} pairs failed. The log names the reasons.")
-        return {"FOLDER": self._request.folder, "DONE": done, "FAILED": failed}
+            raise QgsProcessingException(f"No pair could be aligned. {in_qgis(str(failed[0].get('error')))}")
+        folder = self._request.folder
+        return {
+            "FOLDER": folder,
+            "DONE": done,
+            "FAILED": len(failed),
+            "FOOTPRINTS": os.path.join(folder, "footprints.gpkg"),
+            "INDEX": os.path.join(folder, "index.html"),
+        }
 
     def _table(self, parameters: dict, context) -> str:
         """A table of pairs made of the chosen layers."""

@@ -176,6 +176,9 @@ class Batch:
 
     pairs: str
     folder: str
+    moving_modality: str = "auto"
+    reference_modality: str = "auto"
+    transform: str = "auto"
     jobs: int = 0
     resume: bool = True
     fail_fast: bool = False
@@ -186,10 +189,13 @@ class Batch:
             "batch",
             "-o",
             self.folder,
+            *_chosen("--moving-modality", self.moving_modality),
+            *_chosen("--reference-modality", self.reference_modality),
+            *_chosen("--transform", self.transform),
             *_valued("-j", self.jobs or None),
             *_flag("--resume", self.resume),
             *_flag("--fail-fast", self.fail_fast),
-            *Machine(device=machine.device).options(),
+            *Machine(device=machine.device, memory_gb=machine.memory_gb).options(),
             *MACHINE_READABLE,
             "--",
             self.pairs,
