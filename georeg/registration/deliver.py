@@ -61,7 +61,8 @@ def deliver(
         registration, destinations, replace(output_options, num_threads=match_options.num_threads), progress
     )
     if registration.quality.verdict == "fail":
-        raise RefusedError(refusal(registration), registration)
+        kept = bool(destinations.raster and registration.transform and output_options.keep_failed)
+        raise RefusedError(refusal(registration, kept), registration)
     return registration
 
 
@@ -104,15 +105,14 @@ def apply_registration(
     write_raster(registration_of(open_scene(moving), registration), output, options, progress)
 
 
-def refusal(registration: Registration) -> str:
+def refusal(registration: Registration, raster_kept: bool = False) -> str:
     """Why a registration is not trusted, and what can be done."""
-    reasons = (
-        "; ".join(reason.rstrip(".") for reason in registration.quality.reasons) or "it is not trustworthy"
-    )
+    given = "; ".join(reason.rstrip(".") for reason in registration.quality.reasons)
+    reasons = given or "it is not trustworthy"
+    raster = "The raster was kept as asked" if raster_kept else "No raster was written (--keep-failed would)"
     return (
         f"{registration.moving.name} could not be registered to {registration.reference.name}: {reasons}. "
-        "No raster was written; --moving-modality, --search-radius, --mask or another band may help, "
-        "--keep-failed writes it all the same."
+        f"{raster}; --moving-modality, --search-radius, --mask or another band may help."
     )
 
 

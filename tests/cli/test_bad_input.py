@@ -1,5 +1,6 @@
 """Bad input: one clear sentence with the remedy, the right exit code, and nothing lost."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,11 @@ import rasterio
 from affine import Affine
 from click.testing import CliRunner
 from georeg_cli.main import cli
+
+from georeg.geometry.pixelmap import PixelMap
+from georeg.geometry.transforms import MatrixTransform
+from georeg.raster import open_scene
+from georeg.result import Quality, Registration, Tie
 
 PLACE = Affine(5, 0, 343_100, 0, -5, 5_611_900)
 
@@ -92,12 +98,6 @@ class TestInputs:
         done = match(image, small_pair.reference, "--prior", "geocoding")
         refused(done, 3, "far.tif", "overlap", "--prior none")
 
-    def test_noise_is_refused_and_leaves_no_raster(self, small_pair, tmp_path, texture):
-        image = write_image(tmp_path / "noise.tif", texture)
-        done = match(image, small_pair.reference, tmp_path / "out.tif", "--prior", "geocoding")
-        refused(done, 3, "noise.tif")
-        assert not (tmp_path / "out.tif").exists()
-
     @pytest.mark.parametrize(("option", "name"), [("--band", "moving"), ("--reference-band", "reference")])
     def test_a_band_that_is_not_there(self, small_pair, option, name):
         path = Path(getattr(small_pair, name)).name
@@ -127,6 +127,50 @@ class TestInputs:
     def test_a_device_that_is_not_there(self, small_pair):
         done = match(small_pair.moving, small_pair.reference, "--device", "cuda:7")
         refused(done, 2, "cuda:7")
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Makes every registration fail its judgement, with a transform all the same."""
+
+    def register(moving, reference, options, progress):
+        scenes = open_scene(moving), open_scene(reference)
+        points = np.zeros((0, 2))
+        tie = Tie(points, points, np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), points)
+        pixel_map = PixelMap(MatrixTransform("shift", np.eye(3)), None, scenes[0].grid)
+        quality = Quality("fail", ("only 4 matches agree",), 0.1, None, None, None, None, 0.0, 30, 4)
+        return Registration(*scenes, pixel_map, tie, quality, (), {"seed": 0})
+
+    monkeypatch.setattr("georeg.registration.deliver.register", register)
+
+
+class TestRefusal:
+    def test_no_raster_but_the_rest_and_the_reason(self, small_pair, tmp_path, refusing):
+        done = match(
+            small_pair.moving,
+            small_pair.reference,
+            tmp_path / "out.tif",
+            "--registration",
+            tmp_path / "r.json",
+        )
+        refused(done, 3, "only 4 matches agree", "No raster was written", "--keep-failed")
+        assert os.listdir(tmp_path) == ["r.json"]
+        assert "verdict    fail" in done.stdout
+        assert "out.tif" not in done.stdout
+
+    def test_the_figures_as_json(self, small_pair, refusing):
+        done = match(small_pair.moving, small_pair.reference, "--json")
+        assert done.exit_code == 3
+        assert json.loads(done.stdout)["quality"]["reasons"] == ["only 4 matches agree"]
+
+    def test_keep_failed_writes_the_raster_all_the_same(self, small_pair, tmp_path, refusing):
+        done = match(
+            small_pair.moving, small_pair.reference, tmp_path / "out.tif", "--keep-failed", "-f", "GTiff"
+        )
+        assert done.exit_code == 3
+        assert "No raster was written" not in done.stderr
+        with rasterio.open(tmp_path / "out.tif") as out:
+            assert out.count == 1
 
 
 class TestOutputs:
