@@ -7,6 +7,7 @@ import atexit
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import Qt
 
+from . import settings
 from .algorithms.provider import GeoregProvider
 from .executable.process import end_all
 from .icons import icon
@@ -36,7 +37,7 @@ class GeoregPlugin:
         self.iface.registerOptionsWidgetFactory(self.options_factory)
         self.dock = GeoregDock(self.iface)
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
-        self.dock.hide()
+        self.dock.setVisible(settings.is_first_start())
         self._add_action()
         QgsApplication.instance().aboutToQuit.connect(end_all)
 

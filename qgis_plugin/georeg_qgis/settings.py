@@ -37,6 +37,13 @@ def set_machine(machine: Machine) -> None:
     settings.setValue(f"{GROUP}/memory_gb", machine.memory_gb)
 
 
+def is_first_start() -> bool:
+    """True once in a profile: the panel shows itself to those who have just installed the plugin."""
+    first = not QgsSettings().value(f"{GROUP}/started", False, type=bool)
+    QgsSettings().setValue(f"{GROUP}/started", True)
+    return first
+
+
 def own_installation() -> Installation:
     """The georeg that this plugin may have installed, in the QGIS profile."""
     return Installation.in_profile(QgsApplication.qgisSettingsDirPath())

@@ -7,10 +7,11 @@ root="$(cd "$here/../.." && pwd)"
 venv="$root/.venv-qgis"
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-if ! { command -v qgis_process.bin || command -v qgis_process; } >/dev/null || ! /usr/bin/python3 -c 'import qgis.core' 2>/dev/null; then
+if ! { command -v qgis_process.bin || command -v qgis_process; } >/dev/null ||
+    ! /usr/bin/python3 -c 'import qgis.core, ensurepip' 2>/dev/null; then
     as_root apt-get update
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        qgis python3-qgis qgis-providers xvfb xauth python3-venv
+        qgis python3-qgis qgis-providers python3-venv
 fi
 if ! "$venv/bin/python" -c 'import pytest_qgis' 2>/dev/null; then
     rm -rf "$venv"
