@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from georeg_qgis.executable import process
-from georeg_qgis.executable.leftovers import remove_leftovers
+from georeg_qgis.executable.leftovers import Outputs
 from georeg_qgis.executable.process import Cancelled
 from georeg_qgis.executable.run import run_georeg
 
@@ -17,11 +16,12 @@ from georeg.raster.atomic import atomic_output
 
 def test_what_georeg_leaves_when_it_is_killed_is_found(tmp_path: Path) -> None:
     """Against georeg's own way to name temporary files."""
-    started, output = time.time(), tmp_path / "out v2.tif"
+    output = tmp_path / "out v2.tif"
+    written = Outputs([str(output)])
     with atomic_output(output) as temporary:
         temporary.write_bytes(b"half")
         (tmp_path / (temporary.name + ".aux.xml")).write_bytes(b"half")
-        assert len(remove_leftovers([str(output)], started)) == 2
+        assert len(written.tidy()) == 2
         assert not temporary.exists()
         temporary.write_bytes(b"whole")
     assert output.read_bytes() == b"whole"
@@ -35,11 +35,20 @@ def test_other_files_stay(tmp_path: Path) -> None:
     for path in (old, *others):
         path.write_bytes(b"")
     os.utime(old, (1000, 1000))
-    assert (
-        remove_leftovers([str(tmp_path / "out.tif"), "", str(tmp_path / "no" / "out.tif")], time.time()) == []
-    )
+    paths = [str(tmp_path / "out.tif"), "", str(tmp_path / "no" / "out.tif")]
+    assert Outputs(paths).withdraw() == []
     assert old.exists()
     assert all(path.exists() for path in others)
+
+
+def test_whole_outputs_are_withdrawn_if_they_are_new(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.tif", tmp_path / "new.tif"
+    old.write_bytes(b"before")
+    written = Outputs([str(old), str(new)])
+    old.write_bytes(b"replaced")
+    new.write_bytes(b"whole")
+    assert written.withdraw() == [str(new)]
+    assert old.exists()
 
 
 def test_a_cancelled_run_leaves_none(fake_georeg, tmp_path, monkeypatch) -> None:

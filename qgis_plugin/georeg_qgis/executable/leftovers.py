@@ -1,6 +1,8 @@
-"""Temporary files that georeg could not remove because it was ended by force (always so on Windows).
+"""What a run leaves behind that did not come to its end.
 
-georeg writes every output beside its final name, as .NAME.PID-RANDOM.SUFFIX, and renames it at the end.
+georeg writes every output beside its final name, as .NAME.PID-RANDOM.SUFFIX, renames it when it is whole, and removes
+it when it is interrupted. Two things remain for the plugin: temporary files of a run that was ended by force (always
+so on Windows), and outputs that were whole already when the user cancelled.
 """
 
 from __future__ import annotations
@@ -8,25 +10,42 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 CLOCK_TOLERANCE_S = 2.0
 
 
-def remove_leftovers(outputs: Iterable[str], started: float) -> list[str]:
-    """Remove the temporary files of these outputs that were written since `started` (seconds since the epoch).
+class Outputs:
+    """The outputs of a run that begins now; files that are there already are never removed."""
 
-    Returns: the paths of what was removed.
-    """
-    removed = []
-    for output in map(Path, filter(None, outputs)):
-        for path in _temporary_files(output):
-            with contextlib.suppress(OSError):
-                if path.stat().st_mtime >= started - CLOCK_TOLERANCE_S:
-                    path.unlink()
-                    removed.append(str(path))
-    return removed
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = [Path(path) for path in paths if path]
+        self._new = [path for path in self._paths if not path.exists()]
+        self._started = time.time()
+
+    def withdraw(self) -> list[str]:
+        """Remove what the run made, whole or half; returns the paths."""
+        return self.tidy() + [str(path) for path in self._new if _removed(path)]
+
+    def tidy(self) -> list[str]:
+        """Remove the run's temporary files; returns the paths."""
+        half = [path for output in self._paths for path in _temporary_files(output)]
+        return [str(path) for path in half if self._is_of_this_run(path) and _removed(path)]
+
+    def _is_of_this_run(self, path: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime >= self._started - CLOCK_TOLERANCE_S
+        return False
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _temporary_files(output: Path) -> list[Path]:

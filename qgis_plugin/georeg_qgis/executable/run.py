@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import command
 from .failure import GeoregFailed, failure_sentence
-from .leftovers import remove_leftovers
+from .leftovers import Outputs
 from .process import Cancelled, Finished, run_program
 from .progress import Progress, parse_progress
 from .wording import in_qgis
@@ -33,7 +32,7 @@ def run_georeg(
         on_progress: gets the progress reports; on_text the other lines of stderr.
         is_cancelled: asked ten times a second.
         accepted_codes: exit codes that come with a result.
-        outputs: files that are to be written; what a forced end leaves of them is removed.
+        outputs: files that are to be written; what a run that is cancelled made of them is removed.
 
     Raises:
         GeoregFailed: another exit code, or no JSON; its message is georeg's own sentence.
@@ -48,14 +47,14 @@ def run_georeg(
         elif line.strip():
             on_text(line)
 
-    started = time.time()
+    written = Outputs(outputs)
     try:
         finished = run_program(arguments, take, is_cancelled)
     except Cancelled:
-        remove_leftovers(outputs, started)
+        written.withdraw()
         raise
     if finished.code < 0:
-        remove_leftovers(outputs, started)
+        written.tidy()
     if finished.code not in accepted_codes:
         raise GeoregFailed(in_qgis(failure_sentence(finished.code, finished.stderr_lines)), finished.code)
     return _result(finished)
