@@ -13,10 +13,9 @@ import numpy as np
 
 from georeg.geometry.transforms import MatrixTransform, apply_matrix
 from georeg.matching.protocol import Correspondences, Matcher, PatchPair
-from georeg.matching.structural import StructuralMatcher, StructuralSettings
-from georeg.matching.sweep import Hypothesis, SweepSettings, sweep
 from georeg.registration.estimate import Estimate, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale, warp_patch
+from georeg.registration.matchers import Attempt, Round, Toolkit
 from georeg.scene import FloatArray, Patch
 
 OVERVIEW_PX = 640
@@ -27,8 +26,6 @@ NEAR_SCALES = (0.93, 1.0, 1.075)
 NEAR_ROTATIONS = (-8.0, -4.0, 0.0, 4.0, 8.0)
 ENOUGH_SUPPORT = 45
 """A hypothesis with this much support ends the search: wrong ones stay below half of it."""
-SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=14))
-"""The second one costs three times as much and is made where the first found nothing beyond doubt."""
 
 
 @dataclass(frozen=True)
@@ -88,38 +85,34 @@ def open_overview(viewer: Viewer, moving_frame: Frame, reference_frame: Frame) -
 
 def locate(
     overview: Overview,
+    toolkit: Toolkit,
     rotations_deg: Sequence[float] = ROTATIONS,
     scales: Sequence[float] = SCALES,
-    device: str = "cpu",
 ) -> Located | None:
-    """Sweep, refine the best hypotheses until one is beyond doubt, sweep finer where none is; the best supported.
+    """Refine the toolkit's hypotheses, attempt by attempt, until one is beyond doubt; the best supported.
 
     None where no hypothesis has any support.
     """
     coarse = overview.reduced(COARSE_PX)
     found: list[tuple[Estimate, FloatArray]] = []
-    for settings in SWEEPS:
-        hypotheses = sweep(overview.moving, overview.reference, rotations_deg, scales, settings, device)
-        found += supported(overview, coarse, hypotheses, device)
-        if any(estimate.support >= ENOUGH_SUPPORT for estimate, _ in found):
+    for attempt in toolkit.attempts(overview.moving, overview.reference, rotations_deg, scales):
+        found += supported(overview, coarse, attempt)
+        if any(one.support >= ENOUGH_SUPPORT for one, _ in found):
             break
     if not found:
         return None
     found.sort(key=lambda one: -one[0].support)
     best, matrix = found[0]
     runner_up = next((e.support for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0)
-    located = coarse.correction(matrix)
     spread = max(best.spread_px, 0.5) * coarse.reference_frame.step * 3
-    return Located(located, best.support, runner_up, spread)
+    return Located(coarse.correction(matrix), best.support, runner_up, spread)
 
 
-def supported(
-    overview: Overview, coarse: Overview, hypotheses: Sequence[Hypothesis], device: str
-) -> list[tuple[Estimate, FloatArray]]:
+def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tuple[Estimate, FloatArray]]:
     """The hypotheses that survive refinement, in order, up to the first that is beyond doubt."""
     found = []
-    for hypothesis in hypotheses:
-        refined = refine_hypothesis(coarse, _between(overview, coarse, hypothesis.matrix), device)
+    for hypothesis in attempt.hypotheses:
+        refined = refine_hypothesis(coarse, _between(overview, coarse, hypothesis.matrix), attempt.rounds)
         if refined is None:
             continue
         found.append(refined)
@@ -129,16 +122,13 @@ def supported(
 
 
 def refine_hypothesis(
-    overview: Overview, matrix: FloatArray, device: str
+    overview: Overview, matrix: FloatArray, rounds: Sequence[Round]
 ) -> tuple[Estimate, FloatArray] | None:
-    """Match after warping by the hypothesis, twice, the second time with what the first gave."""
+    """Match after warping by the hypothesis, each round with what the last one gave; None where support is lost."""
     result: tuple[Estimate, FloatArray] | None = None
-    for search_px, spacing_px, threshold_px in ((22, 28, 5.0), (12, 20, 3.5)):
-        settings = StructuralSettings(
-            template_px=64, spacing_px=spacing_px, search_px=search_px, templates=60
-        )
-        found = match_warped(overview, matrix, StructuralMatcher(settings, device))
-        fitted = estimate(found, threshold_px) if len(found) >= 6 else None
+    for one in rounds:
+        found = match_warped(overview, matrix, one.matcher)
+        fitted = estimate(found, one.threshold_px) if len(found) >= 6 else None
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
             return None
         matrix = fitted.fit.transform.matrix

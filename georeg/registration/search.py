@@ -117,7 +117,7 @@ def _near_prior(
         open_overview(viewer, Frame.around(low, high, step), Frame.around(from_xy, to_xy, step)), viewer
     )
     progress("overview", 1, 2, "searching around the geocoding")
-    located = locate(overview, NEAR_ROTATIONS, NEAR_SCALES, toolkit.device)
+    located = locate(overview, toolkit, NEAR_ROTATIONS, NEAR_SCALES)
     progress("overview", 2, 2, "located" if located else "nothing found around the geocoding")
     return None if located is None else (located, _placement(viewer, overview, located))
 
@@ -131,7 +131,7 @@ def _blind(
     frames = [_whole(reader, s) for reader, s in ((moving, moving_step), (reference, step))]
     overview = _checked(open_overview(viewer, *frames), viewer)
     progress("overview", 1, 2, "searching all rotations and scales")
-    located = locate(overview, scales=KNOWN_SCALES if known else SCALES, device=toolkit.device)
+    located = locate(overview, toolkit, scales=KNOWN_SCALES if known else SCALES)
     progress("overview", 2, 2, "located" if located else "nothing found")
     return (
         None if located is None or located.support < LEAST_SUPPORT else _placement(viewer, overview, located)
