@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from georeg.matching.correlation import fast_size
 from georeg.matching.descriptors import DescriptorSettings, double_angle, gaussian_blur
 from georeg.matching.structural import descriptor_for
 from georeg.scene import FloatArray, Patch
@@ -222,3 +221,15 @@ def _near(one: Hypothesis, other: Hypothesis, settings: SweepSettings) -> bool:
 
 def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
     return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+def fast_size(size: int) -> int:
+    """The next size with only the prime factors 2, 3 and 5, for which FFTs are fast."""
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 1

@@ -5,6 +5,7 @@ A toolkit says how the global stage guesses (attempts), how a guess is refined (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from georeg.network.devices import pick_device
 from georeg.registration.options import MatchOptions
 from georeg.scene import FloatArray, Patch, Scene
 
-LEAST_SEARCH_PX, MOST_SEARCH_PX = 5, 32
+LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=14))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
 TURN_DEG = 45.0
@@ -155,7 +156,7 @@ def _coarse(search_px: int, spacing_px: int, device: str) -> StructuralMatcher:
 
 def _structural_detail(device: str) -> Callable[[float], Matcher]:
     def detail(uncertainty_px: float) -> Matcher:
-        search = int(min(max(uncertainty_px, LEAST_SEARCH_PX), MOST_SEARCH_PX))
+        search = math.ceil(min(max(uncertainty_px, LEAST_SEARCH_PX), MOST_SEARCH_PX))
         return StructuralMatcher(StructuralSettings(search_px=search), device)
 
     return detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -29,9 +30,9 @@ from georeg.registration.tiles import TilePlan, plan_tiles, predicted_error_px
 from georeg.result import Registration, Tie, TileRecord
 from georeg.scene import FloatArray, Scene
 
-LEVEL_RATIO = 5.0
+LEVEL_RATIO = 4.0
 """Largest step from one pyramid level to the next finer one."""
-LEVEL_TILES = 5
+LEVEL_TILES = 4
 """Tiles matched at an intermediate level."""
 BATCH_TILES = 4
 FEWEST_TILES = 4
@@ -222,11 +223,11 @@ def work_step(viewer: Viewer, correction: MatrixTransform) -> float:
 
 
 def pyramid(coarsest: float, finest: float) -> list[float]:
-    """Steps from below the overview's down to the finest, each at most LEVEL_RATIO finer than the one before."""
-    steps = [finest]
-    while steps[0] * LEVEL_RATIO < coarsest:
-        steps.insert(0, steps[0] * LEVEL_RATIO)
-    return steps
+    """Steps from the overview's to the finest, evenly apart by at most LEVEL_RATIO."""
+    if coarsest <= 1.01 * finest:
+        return [finest]
+    count = math.ceil(math.log(coarsest / finest, LEVEL_RATIO) - 1e-9)
+    return [finest * (coarsest / finest) ** (1 - k / count) for k in range(count + 1)]
 
 
 def overlap_of(viewer: Viewer, correction: Transform) -> shapely.Geometry:

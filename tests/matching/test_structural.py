@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from georeg.matching.correlation import fast_size, find_peaks, masked_correlation
+from georeg.matching.correlation import Boxes, correlate, find_peaks
 from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.protocol import PatchPair
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
-from georeg.matching.sweep import SweepSettings, sweep
+from georeg.matching.sweep import SweepSettings, fast_size, sweep
 from georeg.scene import Modality, Patch
 
 
@@ -62,14 +62,29 @@ def test_double_angle_turns_with_the_image():
     assert torch.allclose(turned[:, 2], expected[:, 2], atol=1e-5)
 
 
-def test_a_template_is_found_where_it_was_cut():
+def test_box_sums_are_sums_over_squares():
+    image = torch.arange(400.0).view(20, 20)
+    boxes = Boxes(torch.tensor([5.0, 18.0]), torch.tensor([10.0]), 6, (20, 20))
+    assert torch.allclose(
+        boxes.sums(image), torch.stack([image[2:8, 7:13].sum(), image[15:, 7:13].sum()])[:, None]
+    )
+
+
+def test_a_shifted_window_correlates_perfectly_at_its_shift():
     image, valid = tensors(patch(scenery()))
     stack, support = double_angle(image, valid, DescriptorSettings())
-    template, there = stack[:, :, 60:124, 80:144], support[:, :, 60:124, 80:144]
-    score, _ = masked_correlation(template, there, stack, support, 0.5)
-    peaks = find_peaks(score)
-    assert torch.allclose(peaks.shift_xy, torch.tensor([[80.0, 60.0]]), atol=0.05)
-    assert peaks.score.item() == pytest.approx(1.0, abs=1e-3)
+    boxes = Boxes(torch.tensor([90.0, 140.0]), torch.tensor([100.0]), 64, (256, 256))
+    moved_stack, moved_support = stack.roll((3, -5), (2, 3)), support.roll((3, -5), (2, 3))
+    score = correlate(stack[0], support[0, 0], moved_stack[0], moved_support[0, 0], boxes, 8, 0.5)
+    peaks = find_peaks(score.flatten(0, 1))
+    assert torch.allclose(peaks.shift_xy, torch.tensor([[-5.0, 3.0], [-5.0, 3.0]]), atol=0.06)
+    assert peaks.score.numpy() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_peak_on_the_edge_of_the_search_is_ambiguous():
+    score = torch.zeros(1, 9, 9)
+    score[0, 4, 8] = 1.0
+    assert find_peaks(score).ratio.item() == 1.0
 
 
 def test_a_black_border_does_not_attract_the_peak():
@@ -78,7 +93,7 @@ def test_a_black_border_does_not_attract_the_peak():
     reference, moving = patch(pixels), moved(pixels, shift_by(9, -6))
     hole = np.ones(moving.shape, bool)
     hole[:, :90] = False
-    found = StructuralMatcher(StructuralSettings(search_px=16)).match(
+    found = StructuralMatcher(StructuralSettings(search_px=12)).match(
         [PatchPair(patch(moving, hole), reference)]
     )[0]
     offset = found.moving_xy - found.reference_xy
@@ -86,11 +101,11 @@ def test_a_black_border_does_not_attract_the_peak():
     assert np.median(np.abs(offset - (9, -6))) < 0.2
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (5.3, -3.6), (-11.5, 8.25)])
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (5.3, -3.6), (-10.5, 8.25)])
 def test_shifts_are_found_to_a_tenth_of_a_pixel_whatever_the_contrast(shift):
     pixels = scenery()
     moving = -moved(pixels, shift_by(*shift))
-    found = StructuralMatcher(StructuralSettings(search_px=16)).match(
+    found = StructuralMatcher(StructuralSettings(search_px=12)).match(
         [PatchPair(patch(moving), patch(pixels))]
     )[0]
     offset = found.moving_xy - found.reference_xy
@@ -103,17 +118,22 @@ def test_speckle_leaves_most_matches_right():
     speckle = np.random.default_rng(0).gamma(4, 0.25, pixels.shape)
     sar = np.log(np.exp(0.5 * moved(pixels, shift_by(4, 7))) * speckle).astype(np.float32)
     pair = PatchPair(patch(sar, modality=Modality.SAR), patch(pixels))
-    found = StructuralMatcher(StructuralSettings(search_px=16)).match([pair])[0]
+    found = StructuralMatcher(StructuralSettings(search_px=12)).match([pair])[0]
     assert (np.abs(found.moving_xy - found.reference_xy - (4, 7)).max(1) < 2).mean() > 0.8
 
 
 def test_nothing_matches_between_unrelated_or_empty_windows():
     one, other = patch(scenery(seed=1)), patch(scenery(seed=2))
     empty = Patch(np.zeros((256, 256), np.float32), np.zeros((256, 256), bool), Modality.OPTICAL)
-    matcher = StructuralMatcher(StructuralSettings(search_px=16))
+    matcher = StructuralMatcher(StructuralSettings(search_px=12))
     assert len(matcher.match([PatchPair(empty, one)])[0]) == 0
     truth = matcher.match([PatchPair(one, one)])[0]
     assert len(matcher.match([PatchPair(other, one)])[0]) < 0.5 * len(truth)
+
+
+def test_windows_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="not one frame"):
+        StructuralMatcher().match([PatchPair(patch(scenery(64)), patch(scenery(48)))])
 
 
 def test_windows_smaller_than_a_template_do_not_break():

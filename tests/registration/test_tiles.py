@@ -96,9 +96,9 @@ def test_coverage_is_the_share_within_reach():
     assert coverage(np.zeros((0, 2)), area) == 0.0
 
 
-def test_pyramid_levels_end_at_the_finest_and_are_close_enough():
+def test_pyramid_levels_go_from_the_overview_to_the_finest():
     steps = pyramid(62.0, 1.0)
-    assert steps[-1] == 1.0
-    assert all(a / b <= 5.0 for a, b in pairwise(steps))
-    assert 62.0 / steps[0] <= 5.0
+    assert (steps[0], steps[-1]) == (62.0, 1.0)
+    assert all(1 < a / b <= 4.0 for a, b in pairwise(steps))
     assert pyramid(1.0, 1.0) == [1.0]
+    assert pyramid(1.0, 1.7) == [1.7]
