@@ -34,17 +34,24 @@ def gather(benchmark: Path, evidence: Path) -> None:
         cases = [case for case in read_benchmark(benchmark, "all") if case.truth is not None]
         cases += hard_cases(benchmark, folder)
         for index, case in enumerate(cases):
-            stranger = cases[(index * 7 + 3) % len(cases)]
+            stranger = elsewhere(cases, index)
             for reference in {case.reference, stranger.reference}:
                 row = observe(case, reference)
                 print(case.id, Path(reference).parent.name, row, flush=True)
                 sink.write(json.dumps(row) + "\n")
 
 
+def elsewhere(cases: list[Case], index: int) -> Case:
+    """A case of another place: sets that show one place several times share the first two words of their names."""
+    place = cases[index].id.split("_")[:2]
+    others = [case for case in cases if case.id.split("_")[:2] != place]
+    return others[(index * 7 + 3) % len(others)]
+
+
 def observe(case: Case, reference: str) -> dict[str, Any]:
     """One registration's evidence (None where it had no answer) and whether it is right."""
     try:
-        found = register(case.moving, reference, MatchOptions(prior="none"))
+        found = register(case.moving, reference, MatchOptions(prior="none", num_threads=1))
     except GeoregError:
         return {"evidence": None, "right": False}
     right = False

@@ -16,8 +16,8 @@ from georeg.result import Quality
 from georeg.scene import FloatArray
 
 PASS_FROM, WARN_FROM = 0.9, 0.5
-LEAST_INLIERS = 8
-DENSITY_PX = 32
+LEAST_INLIERS, LEAST_CELLS = 8, 5
+CELL_PX = 32
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,23 @@ class Evidence:
     """What the probability is computed from.
 
     Attributes:
-        support: inliers, at most a few of each cell counting.
+        cells: CELL_PX squares (in pixels of the coarser scene) that hold an inlier: matches whose templates overlap are
+            not counted twice.
         inlier_share: inliers over matches.
-        density: inliers per DENSITY_PX square of the overlap, in pixels of the coarser scene: templates that were tried
-            and found nothing count against it.
+        filled: cells over those of the searched area: where nothing was found counts against it.
+        verified_share: of matches that were searched for anew in a wide window around the answer, the share that agrees
+            with it; a wrong answer gets only what chance gives.
+        verified: their number.
         coverage: share of the overlap within reach of an inlier.
         holdout_work_px: held-out RMSE in pixels of the coarser of both scenes.
         agreement: support over support plus that of the best different hypothesis (1 where none was tried).
     """
 
-    support: int
+    cells: int
     inlier_share: float
-    density: float
+    filled: float
+    verified_share: float
+    verified: int
     coverage: float
     holdout_work_px: float
     agreement: float
@@ -44,13 +49,15 @@ class Evidence:
 
 # Logistic weights, fitted by benchmarks/calibrate.py on right and deliberately wrong registrations.
 WEIGHTS = {
-    "bias": -17.0,
-    "log_support": 3.0,
-    "log_density": 1.0,
-    "inlier_share": 2.0,
-    "coverage": 2.0,
-    "holdout": -1.0,
-    "agreement": 6.0,
+    "bias": -13.0,
+    "log_cells": 2.45,
+    "filled": 0.3,
+    "inlier_share": 0.1,
+    "verified_share": 0.15,
+    "log_verified": 0.95,
+    "coverage": 0.45,
+    "holdout": -0.3,
+    "agreement": 0.4,
 }
 
 
@@ -58,9 +65,11 @@ def features(evidence: Evidence) -> dict[str, float]:
     """What the logistic weights multiply."""
     return {
         "bias": 1.0,
-        "log_support": math.log(1 + evidence.support),
-        "log_density": math.log(0.01 + evidence.density),
+        "log_cells": math.log(1 + evidence.cells),
+        "filled": evidence.filled,
         "inlier_share": evidence.inlier_share,
+        "verified_share": evidence.verified_share,
+        "log_verified": math.log(1 + evidence.verified),
         "coverage": evidence.coverage,
         "holdout": min(evidence.holdout_work_px, 10.0),
         "agreement": evidence.agreement,
@@ -69,7 +78,7 @@ def features(evidence: Evidence) -> dict[str, float]:
 
 def probability(evidence: Evidence) -> float:
     """Calibrated probability that the mean corner error is below 10 px of a 640-px scene."""
-    if evidence.support < LEAST_INLIERS or not math.isfinite(evidence.holdout_work_px):
+    if evidence.cells < LEAST_CELLS or not math.isfinite(evidence.holdout_work_px):
         return 0.0
     score = sum(WEIGHTS[name] * value for name, value in features(evidence).items())
     return 1.0 / (1.0 + math.exp(-score))
@@ -82,6 +91,7 @@ def judge(
     work_step: float,
     gsd_m: float | None,
     agreement: float,
+    verification: tuple[int, int],
 ) -> tuple[Quality, FloatArray, Evidence]:
     """Quality of a final estimate, the held-out distance of every point (NaN where not held out), and the evidence.
 
@@ -92,6 +102,7 @@ def judge(
         work_step: reference pixels per pixel of the coarser scene.
         gsd_m: metres per reference pixel; None where unknown.
         agreement: see `Evidence`.
+        verification: matches of the wide search that agree, and all of them.
     """
     fit, points = found.fit, found.points
     inside = fit.inlier
@@ -101,13 +112,16 @@ def judge(
     outside = held[inside][np.isfinite(held[inside])]
     holdout_px = float(np.sqrt(np.mean(outside**2))) if len(outside) else None
     ce90_px = float(np.percentile(outside, 90)) if len(outside) else None
+    cells = len(np.unique(np.floor(target / (work_step * CELL_PX)), axis=0))
     evidence = Evidence(
-        found.support,
-        fit.inliers / max(len(points), 1),
-        fit.inliers / max(searched_px2 / (work_step * DENSITY_PX) ** 2, 1.0),
-        coverage(target, overlap),
-        math.inf if holdout_px is None else holdout_px / work_step,
-        agreement,
+        cells=cells,
+        inlier_share=fit.inliers / max(len(points), 1),
+        filled=cells / max(searched_px2 / (work_step * CELL_PX) ** 2, 1.0),
+        verified_share=verification[0] / max(verification[1], 1),
+        verified=verification[0],
+        coverage=coverage(target, overlap),
+        holdout_work_px=math.inf if holdout_px is None else holdout_px / work_step,
+        agreement=agreement,
     )
     sure = probability(evidence)
     reasons = _reasons(evidence, fit.transform, fit.inliers)
@@ -144,6 +158,10 @@ def _reasons(evidence: Evidence, transform: Transform, inliers: int) -> tuple[st
         found.append(f"the tie points cover only {evidence.coverage:.0%} of the common area")
     if evidence.inlier_share < 0.15:
         found.append(f"only {evidence.inlier_share:.0%} of the matches agree with one another")
+    if evidence.verified_share < 0.3:
+        found.append(
+            f"searched for anew, only {evidence.verified_share:.0%} of the matches come back to where it puts them"
+        )
     if evidence.agreement < 0.6:
         found.append("a different placement is nearly as well supported")
     return tuple(found)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from georeg.geometry.robust import residuals
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
 from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.network.devices import use_threads
@@ -38,6 +39,9 @@ BATCH_TILES = 4
 FEWEST_TILES = 4
 TARGET_WORK_PX = 0.1
 LARGEST_TILES = 64
+VERIFY_TILES = 2
+VERIFY_PX = 448
+"""Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
 
 
 def register(
@@ -89,6 +93,7 @@ class Detail:
         self.tiles: list[tuple[Frame, int]] = []
         self.owner = np.zeros(0, int)
         self.matches = 0
+        self.verification = 0, 0
 
 
 def match_in_detail(
@@ -113,7 +118,26 @@ def match_in_detail(
             break
         uncertainty = 3 * max(detail.found.spread_px, 0.4 * step)
         detail.overlap = overlap_of(viewer, detail.correction)
+    if detail.found is not None:
+        detail.verification = verify(detail, toolkit)
     return detail
+
+
+def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, int]:
+    """Search a few tiles anew, as widely as the matcher can: matches that agree with the answer, and all matches.
+
+    The tiles were matched close to the answer, where templates agree with a wrong one too easily.
+    """
+    small = detail.overlap.area < (VERIFY_PX * detail.step) ** 2
+    step = detail.step * (1 if small else 2)
+    frames = plan_tiles(detail.overlap, step).frames[:VERIFY_TILES]
+    found = Correspondences.concatenate(
+        match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf)
+    )
+    if len(found) == 0:
+        return 0, 0
+    distance = residuals(detail.correction, found.moving_xy, found.reference_xy)
+    return int((distance < 2.5 * step).sum()), len(found)
 
 
 def _match_level(
@@ -293,7 +317,13 @@ def _registration(
         return Registration(moving, reference, None, _no_tie(), quality, (), run)
     found = detail.found
     quality, held, evidence = judge(
-        found, detail.overlap, searched_px2(detail), detail.step, reference.gsd_m, placement.agreement
+        found,
+        detail.overlap,
+        searched_px2(detail),
+        detail.step,
+        reference.gsd_m,
+        placement.agreement,
+        detail.verification,
     )
     run["evidence"] = asdict(evidence)
     viewer, transform = detail.viewer, found.fit.transform

@@ -9,6 +9,7 @@ from georeg.registration.judge import Evidence, judge, probability
 
 MATRIX = np.array([[1.01, 0.03, 7.0], [-0.02, 0.98, -5.0], [0, 0, 1]])
 AREA = shapely.box(0, 0, 640, 640)
+RIGHT, WRONG = (70, 90), (6, 90)
 
 
 def matches(count=300, right=0.8, noise_px=0.5, seed=0):
@@ -22,7 +23,7 @@ def matches(count=300, right=0.8, noise_px=0.5, seed=0):
 
 def test_good_matches_pass_with_figures_near_the_noise():
     found = estimate(matches(), 3.0)
-    quality, held, _ = judge(found, AREA, AREA.area, 1.0, 10.0, 1.0)
+    quality, held, _ = judge(found, AREA, AREA.area, 1.0, 10.0, 1.0, RIGHT)
     assert quality.verdict == "pass"
     assert quality.reasons == ()
     assert quality.rmse_px == pytest.approx(0.7, abs=0.15)
@@ -33,19 +34,19 @@ def test_good_matches_pass_with_figures_near_the_noise():
 @pytest.mark.parametrize("seed", range(6))
 def test_random_matches_never_pass(seed):
     found = estimate(matches(count=400, right=0.0, seed=seed), 3.0)
-    assert found is None or judge(found, AREA, AREA.area, 1.0, None, 1.0)[0].verdict == "fail"
+    assert found is None or judge(found, AREA, AREA.area, 1.0, None, 1.0, WRONG)[0].verdict == "fail"
 
 
 def test_a_crowd_in_one_corner_does_not_pass_unwarned():
     crowd = matches(count=80, right=1.0)
     corner = Correspondences(crowd.moving_xy / 8, apply_matrix(MATRIX, crowd.moving_xy / 8), crowd.confidence)
-    quality, *_ = judge(estimate(corner, 3.0), AREA, AREA.area, 1.0, None, 1.0)
+    quality, *_ = judge(estimate(corner, 3.0), AREA, AREA.area, 1.0, None, 1.0, RIGHT)
     assert quality.verdict != "pass"
     assert any("cover only" in reason for reason in quality.reasons)
 
 
 def test_a_rival_placement_is_a_reason_to_warn():
-    quality, *_ = judge(estimate(matches(), 3.0), AREA, AREA.area, 1.0, None, 0.5)
+    quality, *_ = judge(estimate(matches(), 3.0), AREA, AREA.area, 1.0, None, 0.5, RIGHT)
     assert quality.verdict == "warn"
     assert "different placement" in quality.reasons[0]
 
@@ -78,8 +79,14 @@ def test_support_counts_cells_not_crowds():
     assert support_of(spread, frame) > 4 * support_of(crowd, frame)
 
 
-def test_probability_rises_with_support_and_is_zero_without_any():
-    values = [probability(Evidence(n, 0.7, n / 200, 0.8, 1.0, 1.0)) for n in (4, 10, 30, 120)]
+def test_probability_rises_with_the_evidence_and_is_zero_without_any():
+    values = [probability(Evidence(n, 0.8, n / 200, n / 150, n, 0.8, 1.0, 1.0)) for n in (4, 10, 40, 120)]
     assert values == sorted(values)
     assert values[0] == 0.0
-    assert values[-1] > 0.98
+    assert values[-1] > 0.95
+
+
+def test_matches_that_do_not_come_back_are_a_reason_not_to_pass():
+    quality, *_ = judge(estimate(matches(), 3.0), AREA, AREA.area, 1.0, None, 1.0, WRONG)
+    assert quality.verdict != "pass"
+    assert any("searched for anew" in reason for reason in quality.reasons)
