@@ -17,8 +17,9 @@ from georeg.errors import ResourceError
 from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.network.devices import pick_device
 from georeg.network.modality import MODALITIES
+from georeg.network.model import MatchingNetwork
 from georeg.network.normalise import zscore
-from georeg.network.weights import find_weights, load_network
+from georeg.network.weights import Weights, find_weights, load_network
 from georeg.scene import Modality, Patch
 
 CENTRE_TO_CORNER = 0.5
@@ -28,6 +29,19 @@ MOST_MATCHES = 2000
 BATCH = {"cpu": 2, "cuda": 16}
 """A CPU gains nothing from larger batches but their memory."""
 SMALLEST_PX = 16
+
+
+_READY: dict[tuple[str, str], MatchingNetwork] = {}
+"""The network this process used last; the workers of a batch load it once, not once a pair."""
+
+
+def ready_network(weights: Weights, device: torch.device) -> MatchingNetwork:
+    """The network with these weights, fused, on the device; one is kept from call to call."""
+    key = weights.sha256, str(device)
+    if key not in _READY:
+        _READY.clear()
+        _READY[key] = load_network(weights).fuse().to(device, memory_format=torch.channels_last)
+    return _READY[key]
 
 
 class NetworkMatcher:
@@ -58,7 +72,7 @@ class NetworkMatcher:
     ) -> None:
         found = find_weights(weights)
         self.device = pick_device(device)
-        self.network = load_network(found).fuse().to(self.device, memory_format=torch.channels_last)
+        self.network = ready_network(found, self.device)
         self.weights_name = found.name
         self.threshold = threshold
         self.most = most

@@ -107,3 +107,8 @@ def test_names(weights):
     assert (matcher.name, matcher.weights_sha256) == ("network", sha256_of(weights))
     with pytest.raises(UsageError, match="no device"):
         NetworkMatcher(weights, "abacus")
+
+
+def test_a_process_loads_the_same_weights_once(weights):
+    first, second = NetworkMatcher(weights, "cpu"), NetworkMatcher(weights, "cpu")
+    assert first.network is second.network
