@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from georeg.matching.descriptors import DescriptorSettings, double_angle, gaussian_blur
+from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.structural import descriptor_for
 from georeg.scene import FloatArray, Patch
 
@@ -156,12 +156,11 @@ def _reduced(patch: Patch, factor: float, device: str) -> tuple[Tensor, Tensor]:
     pixels = torch.from_numpy(np.ascontiguousarray(patch.pixels))[None, None].to(device)
     valid = torch.from_numpy(np.ascontiguousarray(patch.valid))[None, None].to(device, torch.float32)
     size = [max(8, round(side * factor)) for side in patch.shape]
-    if factor < 1:
-        sigma = 0.4 / factor
-        weight = gaussian_blur(valid, sigma)
-        pixels = gaussian_blur(pixels * valid, sigma) / weight.clamp_min(1e-3)
-    pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
-    valid = (functional.interpolate(valid, size, mode="bilinear", align_corners=False) > 0.95).float()
+    both = torch.cat([pixels * valid, valid], 1)
+    both = functional.interpolate(both, size, mode="bilinear", align_corners=False, antialias=factor < 1)
+    pixels, weight = both[:, :1], both[:, 1:]
+    valid = (weight > 0.9).float()
+    pixels = pixels / weight.clamp_min(0.1)
     return pixels * valid, valid
 
 
