@@ -7,6 +7,7 @@ registration's correction maps source points to reference pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,7 +122,9 @@ def warp_patch(patch: Patch, matrix: FloatArray, shape: tuple[int, int]) -> Patc
 
 
 def local_scale(matrix: FloatArray, at_xy: FloatArray) -> float:
-    """Output pixels per input pixel of a homography at (1, 2) points: the root of its Jacobian."""
+    """Output pixels per input pixel of a homography at a (1, 2) point; infinite beyond the horizon."""
     around = apply_matrix(matrix, at_xy + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    if not np.isfinite(around).all():
+        return math.inf
     (a, b), (c, d) = around[1] - around[0], around[2] - around[0]
     return float(np.sqrt(abs(a * d - b * c)))

@@ -75,7 +75,7 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
         UsageError: no such device or weights.
     """
     device = str(pick_device(options.device))
-    name = "structural" if options.matcher == "auto" else options.matcher
+    name = "hybrid" if options.matcher == "auto" else options.matcher
     if name == "structural":
         return Toolkit(name, None, None, device, _structural_attempts(device), _structural_detail(device))
     given = tuple(scene.modality if scene.modality_given else None for scene in (moving, reference))

@@ -113,3 +113,20 @@ def test_a_prior_that_is_wanted_but_missing_is_refused(tmp_path, small_pair):
     noise = write(tmp_path / "noise.tif", np.random.default_rng(0).integers(1, 255, (200, 200), np.uint8))
     with pytest.raises(NotRegistrableError, match=r"noise\.tif has no usable geocoding"):
         register(noise, small_pair.reference, with_options(prior="geocoding"))
+
+
+@pytest.mark.parametrize("matcher", ["hybrid", "network"])
+def test_the_shipped_network_registers_sar_to_optical(small_pair, matcher):
+    found = register(small_pair.moving, small_pair.reference, with_options(matcher=matcher, prior="none"))
+    assert found.run["matcher"] == matcher
+    assert len(found.run["weights_sha256"]) == 64
+    assert matcher == "network" or (
+        found.quality.verdict == "pass" and small_pair.error_px(found.transform) < 2.0
+    )
+
+
+def test_auto_is_the_hybrid(small_pair):
+    assert (
+        register(small_pair.moving, small_pair.reference, with_options(matcher="auto")).run["matcher"]
+        == "hybrid"
+    )
