@@ -20,7 +20,7 @@ from georeg.registration.options import MatchOptions
 from georeg.scene import FloatArray, Patch, Scene
 
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
-SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=14))
+SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
 TURN_DEG = 45.0
 """The network matches across turns of half this."""

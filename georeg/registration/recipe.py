@@ -27,7 +27,7 @@ from georeg.registration.matchers import Toolkit, make_toolkit
 from georeg.registration.options import MatchOptions, Progress, no_progress
 from georeg.registration.preflight import check_pair
 from georeg.registration.search import Placement, place
-from georeg.registration.tiles import TilePlan, plan_tiles, predicted_error_px
+from georeg.registration.tiles import TilePlan, coverage, plan_tiles, predicted_error_px
 from georeg.result import Registration, Tie, TileRecord
 from georeg.scene import FloatArray, Scene
 
@@ -38,7 +38,11 @@ LEVEL_TILES = 4
 BATCH_TILES = 4
 FEWEST_TILES = 4
 TARGET_WORK_PX = 0.1
-LARGEST_TILES = 64
+LARGEST_TILES = 24
+"""Tiles matched at most unless all are asked for: speckle may keep TARGET_WORK_PX out of reach for ever."""
+ENOUGH_COVERAGE = 0.5
+MOVED_WORK_PX = 2.0
+"""Tiles are matched again once the correction has moved farther than this under them; less is within the search."""
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
@@ -166,9 +170,9 @@ def _match_level(
         fitted = _fit(points, step, options, smooth=last and done > 2)
         if fitted is None:
             continue
-        moved = _change_px(detail, fitted)
+        moved = _moved_px(detail.correction, fitted)
         detail.found, detail.correction = fitted, fitted.fit.transform
-        if moved > 0.75 * step:
+        if moved > MOVED_WORK_PX * step:
             points, fitted = _again(detail, frames[:done], fitted, step, toolkit, options, last and done > 2)
             owners = [np.full(len(f), i) for i, f in enumerate(points)]
             detail.found, detail.correction = fitted, fitted.fit.transform
@@ -179,7 +183,7 @@ def _match_level(
             last
             and done >= FEWEST_TILES
             and not options.exhaustive
-            and _predicted(fitted, detail.overlap) < target
+            and _enough(fitted, detail.overlap, target)
         ):
             break
     detail.matches = sum(map(len, points))
@@ -205,9 +209,9 @@ def _again(
         again = _fit(points, step, options, smooth)
         if again is None or (best is not None and again.support < 0.9 * best[1].support):
             break
-        moved = _between_px(fitted.fit.transform, again.fit.transform, detail)
+        moved = _moved_px(fitted.fit.transform, again)
         best, fitted = (points, again), again
-        if moved < 0.25 * step:
+        if moved < MOVED_WORK_PX * step:
             break
     if best is None:
         return match_tiles(detail.viewer, frames, fitted.fit.transform, toolkit, 12.0), fitted
@@ -288,6 +292,13 @@ def _target_px(options: MatchOptions, detail: Detail, step: float) -> float:
     return TARGET_WORK_PX * step
 
 
+def _enough(found: Estimate, overlap: shapely.Geometry, target_px: float) -> bool:
+    """Whether more tiles are not worth their time: the prediction is good enough and the tie points are spread."""
+    if _predicted(found, overlap) >= target_px:
+        return False
+    return coverage(found.points.reference_xy[found.fit.inlier], overlap) >= ENOUGH_COVERAGE
+
+
 def _predicted(found: Estimate, overlap: shapely.Geometry) -> float:
     inside = found.fit.inlier
     parameters = 2 * MINIMUM_POINTS[found.fit.transform.kind]
@@ -296,15 +307,11 @@ def _predicted(found: Estimate, overlap: shapely.Geometry) -> float:
     )
 
 
-def _change_px(detail: Detail, fitted: Estimate) -> float:
-    return _between_px(detail.correction, fitted.fit.transform, detail)
-
-
-def _between_px(one: Transform, other: Transform, detail: Detail) -> float:
-    """Largest distance between two corrections over the moving scene's corners, in reference pixels."""
-    source = detail.viewer.to_source(detail.viewer.scenes[0].grid.corners_xy)
-    distance = np.linalg.norm(one(source) - other(source), axis=1)
-    return float(distance.max()) if np.isfinite(distance).all() else float("inf")
+def _moved_px(before: Transform, fitted: Estimate) -> float:
+    """How far a new fit has moved from the correction before it, under its inliers (90 % of them), reference pixels."""
+    source = fitted.points.moving_xy[fitted.fit.inlier]
+    distance = np.linalg.norm(before(source) - fitted.fit.transform(source), axis=1)
+    return float(np.percentile(distance, 90)) if np.isfinite(distance).all() else math.inf
 
 
 def _registration(

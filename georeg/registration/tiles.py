@@ -109,7 +109,7 @@ def predicted_error_px(
     return float(np.sqrt(2 * variance * leverage.max() * max(1.0, parameters / 6)))
 
 
-def coverage(inlier_xy: FloatArray, overlap: shapely.Geometry, reach_share: float = 0.125) -> float:
+def coverage(inlier_xy: FloatArray, overlap: shapely.Geometry, reach_share: float = 0.2) -> float:
     """Share of the overlap within reach of an inlier; reach is a share of the overlap's longer side."""
     if len(inlier_xy) == 0 or overlap.is_empty or overlap.area <= 0:
         return 0.0

@@ -5,7 +5,7 @@ import shapely
 from georeg.geometry.transforms import apply_matrix
 from georeg.matching.protocol import Correspondences
 from georeg.registration.estimate import QUOTA, balanced, estimate, support_of
-from georeg.registration.judge import Evidence, judge, probability
+from georeg.registration.judge import PASS_FROM, Evidence, judge, probability
 
 MATRIX = np.array([[1.01, 0.03, 7.0], [-0.02, 0.98, -5.0], [0, 0, 1]])
 AREA = shapely.box(0, 0, 640, 640)
@@ -83,10 +83,10 @@ def test_probability_rises_with_the_evidence_and_is_zero_without_any():
     values = [probability(Evidence(n, 0.8, n / 200, n / 150, n, 0.8, 1.0, 1.0)) for n in (4, 10, 40, 120)]
     assert values == sorted(values)
     assert values[0] == 0.0
-    assert values[-1] > 0.95
+    assert values[-1] > PASS_FROM
 
 
-def test_matches_that_do_not_come_back_are_a_reason_not_to_pass():
+def test_matches_that_do_not_come_back_are_a_reason_to_fail():
     quality, *_ = judge(estimate(matches(), 3.0), AREA, AREA.area, 1.0, None, 1.0, WRONG)
-    assert quality.verdict != "pass"
+    assert quality.verdict == "fail"
     assert any("searched for anew" in reason for reason in quality.reasons)
