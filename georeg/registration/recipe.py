@@ -41,8 +41,10 @@ TARGET_WORK_PX = 0.1
 LARGEST_TILES = 24
 """Tiles matched at most unless all are asked for: speckle may keep TARGET_WORK_PX out of reach for ever."""
 ENOUGH_COVERAGE = 0.5
-MOVED_WORK_PX = 2.0
-"""Tiles are matched again once the correction has moved farther than this under them; less is within the search."""
+MOVED_WORK_PX = 0.75
+"""Tiles are matched again once the correction has moved farther than this at the scene's corners ..."""
+REMATCHES = 2
+"""... but not after every batch: matching all again costs as much as all before it."""
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
@@ -156,7 +158,7 @@ def _match_level(
     progress: Progress,
 ) -> None:
     """Match the tiles of one level, batch by batch, until the prediction is good enough."""
-    frames, done = plan.frames[:most], 0
+    frames, done, rematches = plan.frames[:most], 0, 0
     points: list[Correspondences] = []
     owners: list[FloatArray] = []
     target = _target_px(options, detail, step)
@@ -170,9 +172,10 @@ def _match_level(
         fitted = _fit(points, step, options, smooth=last and done > 2)
         if fitted is None:
             continue
-        moved = _moved_px(detail.correction, fitted)
+        moved = _moved_px(detail, detail.correction, fitted.fit.transform)
         detail.found, detail.correction = fitted, fitted.fit.transform
-        if moved > MOVED_WORK_PX * step:
+        if moved > MOVED_WORK_PX * step and rematches < REMATCHES:
+            rematches += 1
             points, fitted = _again(detail, frames[:done], fitted, step, toolkit, options, last and done > 2)
             owners = [np.full(len(f), i) for i, f in enumerate(points)]
             detail.found, detail.correction = fitted, fitted.fit.transform
@@ -209,9 +212,9 @@ def _again(
         again = _fit(points, step, options, smooth)
         if again is None or (best is not None and again.support < 0.9 * best[1].support):
             break
-        moved = _moved_px(fitted.fit.transform, again)
+        moved = _moved_px(detail, fitted.fit.transform, again.fit.transform)
         best, fitted = (points, again), again
-        if moved < MOVED_WORK_PX * step:
+        if moved < 0.25 * step:
             break
     if best is None:
         return match_tiles(detail.viewer, frames, fitted.fit.transform, toolkit, 12.0), fitted
@@ -307,11 +310,11 @@ def _predicted(found: Estimate, overlap: shapely.Geometry) -> float:
     )
 
 
-def _moved_px(before: Transform, fitted: Estimate) -> float:
-    """How far a new fit has moved from the correction before it, under its inliers (90 % of them), reference pixels."""
-    source = fitted.points.moving_xy[fitted.fit.inlier]
-    distance = np.linalg.norm(before(source) - fitted.fit.transform(source), axis=1)
-    return float(np.percentile(distance, 90)) if np.isfinite(distance).all() else math.inf
+def _moved_px(detail: Detail, before: Transform, after: Transform) -> float:
+    """Largest distance between two corrections over the moving scene's corners, in reference pixels."""
+    source = detail.viewer.to_source(detail.viewer.scenes[0].grid.corners_xy)
+    distance = np.linalg.norm(before(source) - after(source), axis=1)
+    return float(distance.max()) if np.isfinite(distance).all() else math.inf
 
 
 def _registration(
