@@ -46,10 +46,18 @@ def profile(tmp_path_factory):
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(home / "run"),
         "QT_QPA_PLATFORM": "offscreen",
-        "PATH": os.pathsep.join([str(Path(GEOREG).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(beside_no_python(home)), os.environ["PATH"]]),
     }
     qgis_process(environment, "plugins", "enable", "georeg_qgis")
     return environment
+
+
+def beside_no_python(folder):
+    """A folder for PATH that holds georeg alone: a python3 found there would become the home of QGIS's own Python."""
+    alone = folder / "bin"
+    alone.mkdir()
+    (alone / "georeg").symlink_to(GEOREG)
+    return alone
 
 
 def qgis_process(environment, *arguments, timeout=1200):
