@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -123,7 +124,6 @@ def explain(error: Exception) -> tuple[int, str]:
 
 def silence_stdout() -> None:
     """Whoever reads standard output has gone; keep the interpreter from complaining about it at exit."""
-    import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -134,6 +134,8 @@ def terminated(signum: int, frame: object) -> NoReturn:
 
 def main() -> None:
     """Entry point of the `georeg` executable; a terminated run cleans up as an interrupted one does."""
+    # Idle OpenMP threads sleep instead of spinning: on a busy machine spinning costs many times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, terminated)
     cli(prog_name="georeg")
 
