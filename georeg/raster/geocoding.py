@@ -6,6 +6,7 @@ Pixel coordinates are corner-based; map coordinates are in the order x, y (longi
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -28,7 +29,7 @@ _MERCATOR_PERIOD_M = 2 * np.pi * 6378137.0
 _EQUATOR_M, _FLATTENING = 6378137.0, 1 / 298.257223563
 
 
-class Geocoding:
+class Geocoding(ABC):
     """Pixel to map coordinates and back for one scene; instances may be pickled and shared by threads.
 
     Attributes:
@@ -70,13 +71,13 @@ class Geocoding:
         turns = np.round((self.centre_map[0] - map_xy[:, 0]) / self.period)
         return map_xy + np.stack([turns * self.period, np.zeros_like(turns)], 1)
 
+    @abstractmethod
     def to_map(self, px_xy: FloatArray) -> FloatArray:
         """Map coordinates (N, 2) of pixels (N, 2)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_px(self, map_xy: FloatArray) -> FloatArray:
         """Pixels (N, 2) of map coordinates (N, 2); NaN where there is no answer."""
-        raise NotImplementedError
 
 
 class AffineGeocoding(Geocoding):
