@@ -17,7 +17,6 @@ from georeg.scene import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-CHOICE = KINDS
 FOLDS = 5
 
 
@@ -29,14 +28,11 @@ class Fit:
         transform: source -> target.
         inlier: (N,) bool.
         residual_px: (N,) distance of every point, outliers too.
-        holdout_px: (N,) distance of each inlier from a transform that was fitted without its part of the scene;
-            NaN for outliers and where it was not measured.
     """
 
     transform: Transform
     inlier: BoolArray
     residual_px: FloatArray
-    holdout_px: FloatArray
 
     @property
     def inliers(self) -> int:
@@ -99,7 +95,7 @@ def refine(
             kind, source_xy[inlier], target_xy[inlier], 1.0 / (1.0 + (distance[inlier] / scale) ** 2)
         )
     distance = residuals(transform, source_xy, target_xy)
-    return Fit(transform, distance < threshold_px, distance, np.full(len(distance), np.nan))
+    return Fit(transform, distance < threshold_px, distance)
 
 
 def residuals(transform: Transform, source_xy: FloatArray, target_xy: FloatArray) -> FloatArray:
@@ -132,7 +128,7 @@ def spatial_groups(points_xy: FloatArray, cells: int = 4, folds: int = FOLDS) ->
 
 
 def choose_kind(
-    source_xy: FloatArray, target_xy: FloatArray, kinds: tuple[str, ...] = CHOICE, gain: float = 0.08
+    source_xy: FloatArray, target_xy: FloatArray, kinds: tuple[str, ...] = KINDS, gain: float = 0.08
 ) -> tuple[str, FloatArray]:
     """The simplest kind whose held-out error no richer kind beats by more than `gain`, with that error per point.
 

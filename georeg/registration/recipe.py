@@ -29,7 +29,7 @@ from georeg.registration.preflight import check_pair
 from georeg.registration.search import Placement, place
 from georeg.registration.tiles import TilePlan, coverage, plan_tiles, predicted_error_px
 from georeg.result import Registration, Tie, TileRecord
-from georeg.scene import FloatArray, Scene
+from georeg.scene import Scene
 
 LEVEL_RATIO = 4.0
 """Largest step from one pyramid level to the next finer one."""
@@ -97,7 +97,6 @@ class Detail:
         self.viewer, self.correction, self.overlap, self.step = viewer, correction, overlap, step
         self.found: Estimate | None = None
         self.tiles: list[tuple[Frame, int]] = []
-        self.owner = np.zeros(0, int)
         self.matches = 0
         self.verification = 0, 0
 
@@ -119,8 +118,6 @@ def match_in_detail(
         _match_level(detail, plan, step, uncertainty, most, last, toolkit, options, progress)
         if detail.found is None:
             detail.found = before
-            if last:
-                detail.matches = max(detail.matches, 0)
             break
         uncertainty = 3 * max(detail.found.spread_px, 0.4 * step)
         detail.overlap = overlap_of(viewer, detail.correction)
@@ -160,13 +157,11 @@ def _match_level(
     """Match the tiles of one level, batch by batch, until the prediction is good enough."""
     frames, done, rematches = plan.frames[:most], 0, 0
     points: list[Correspondences] = []
-    owners: list[FloatArray] = []
     target = _target_px(options, detail, step)
     while done < len(frames):
         batch = frames[done : done + BATCH_TILES]
         found = match_tiles(detail.viewer, batch, detail.correction, toolkit, uncertainty / step)
         points += found
-        owners += [np.full(len(f), done + i) for i, f in enumerate(found)]
         done += len(batch)
         progress("tiles", done, len(frames), f"{sum(map(len, points))} matches")
         fitted = _fit(points, step, options, smooth=last and done > 2)
@@ -177,7 +172,6 @@ def _match_level(
         if moved > MOVED_WORK_PX * step and rematches < REMATCHES:
             rematches += 1
             points, fitted = _again(detail, frames[:done], fitted, step, toolkit, options, last and done > 2)
-            owners = [np.full(len(f), i) for i, f in enumerate(points)]
             detail.found, detail.correction = fitted, fitted.fit.transform
         uncertainty = min(uncertainty, 3 * max(fitted.spread_px, step))
         if not last and done >= LEVEL_TILES:
@@ -191,7 +185,6 @@ def _match_level(
             break
     detail.matches = sum(map(len, points))
     detail.tiles = [(frame, len(p)) for frame, p in zip(frames[:done], points, strict=True)]
-    detail.owner = np.concatenate(owners) if owners else np.zeros(0, int)
 
 
 def _again(
@@ -337,12 +330,11 @@ def _registration(
     )
     run["evidence"] = asdict(evidence)
     viewer, transform = detail.viewer, found.fit.transform
-    inside = np.isin(np.arange(len(found.points)), np.flatnonzero(found.fit.inlier))
     tie = Tie(
         moving_xy=viewer.from_source(found.points.moving_xy),
         reference_xy=found.points.reference_xy,
         confidence=found.points.confidence,
-        inlier=inside,
+        inlier=found.fit.inlier,
         check=np.isfinite(held),
         residual_px=found.points.reference_xy - transform(found.points.moving_xy),
     )
