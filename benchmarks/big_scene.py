@@ -46,7 +46,9 @@ PEER = Path(__file__).with_name("peer_arosics.py")
 # ------------------------------------------------------------------------------------------------------ scenes
 
 
-def write_scene(path: Path, size: int, to_reference: Affine, sensor: Sensor, day: int, overviews: bool) -> None:
+def write_scene(
+    path: Path, size: int, to_reference: Affine, sensor: Sensor, day: int, overviews: bool
+) -> None:
     """Draw a scene block by block; `to_reference` maps its pixels to reference pixels."""
     profile = {"driver": "GTiff", "width": size, "height": size, "count": 1, "dtype": "uint16", "crs": CRS}
     profile |= {"transform": ORIGIN, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
@@ -170,7 +172,9 @@ def run(folder: Path, size: int, kind: str, overviews: bool, arosics: str | None
         "tiles": registration["run"].get("tiles_used"), "transform": transform and transform["kind"],
     }  # fmt: skip
     if arosics:
-        row["arosics"] = {how: peer(arosics, moving, reference, how, size, kind) for how in ("global", "local")}
+        row["arosics"] = {
+            how: peer(arosics, moving, reference, how, size, kind) for how in ("global", "local")
+        }
     return row
 
 
@@ -194,7 +198,9 @@ def lines(row: dict) -> list[str]:
     outcome = f"{row['error_px']:.3f} | {row['verdict']}, {row['tiles']} tiles"
     shown = [("rasterio: read, warp, write", row["warp"], "|"), ("georeg match", row["match"], outcome)]
     shown.append(("georeg match, and write", row["whole"], "|"))
-    shown += [(f"AROSICS {how}", cost, f"{cost['error_px']:.3f} |") for how, cost in row.get("arosics", {}).items()]
+    shown += [
+        (f"AROSICS {how}", cost, f"{cost['error_px']:.3f} |") for how, cost in row.get("arosics", {}).items()
+    ]
     return [
         f"| {row['size']:,} | {row['kind']} | {name} | {c['wall_s']:.1f} | {c['cpu_s']:.1f} | {c['peak_gb']:.2f} | "
         f"{c['read_mb']:.0f} | {c['cpu_s'] / row['warp']['cpu_s']:.2f} | {end} |"
@@ -206,7 +212,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--plain-warp"]:
         plain_warp(*sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 10_000, 20_000])
     parser.add_argument("--kinds", nargs="+", choices=tuple(TURN_DEG), default=["same", "cross"])
     parser.add_argument("--folder", help="keep the scenes here, to be used again")

@@ -89,7 +89,11 @@ class Ground:
         fine = {name: _finer(value, shape) for name, value in (found | steep).items()}
         x, y = (v.astype(np.float32) for v in _places(place, col, row, shape, 1))
         return View(
-            self._kinds(x, y, fine), fine["soil"], self._grain(x, y), _finer(east, shape), _finer(south, shape)
+            self._kinds(x, y, fine),
+            fine["soil"],
+            self._grain(x, y),
+            _finer(east, shape),
+            _finer(south, shape),
         )
 
     def _kinds(self, x: Floats, y: Floats, fine: dict[str, Floats]) -> npt.NDArray[np.uint8]:
@@ -108,7 +112,9 @@ class Ground:
         bend = 40 * fine["cover"]
         roads = (np.abs(_cycle(x + bend, 1900) - 950) < 3) | (np.abs(_cycle(y - bend, 1300) - 650) < 3)
         kind[roads | (np.abs(_cycle(x + y + 2 * bend, 570) - 285) < 1.5)] = ROAD
-        river, stream = (np.abs(fine[name]) < w * fine[f"{name} slope"] for name, w in (("river", 12), ("stream", 2.5)))
+        river, stream = (
+            np.abs(fine[name]) < w * fine[f"{name} slope"] for name, w in (("river", 12), ("stream", 2.5))
+        )
         kind[(fine["height"] < -1.1) | river | stream] = WATER
         return kind
 
@@ -170,7 +176,9 @@ def _blurred(image: Floats) -> Floats:
     return cv2.GaussianBlur(image, (0, 0), 0.7)
 
 
-def draw(ground: Ground, sensor: Sensor, place: Affine, col: int, row: int, shape: tuple[int, int], day: int) -> Floats:
+def draw(
+    ground: Ground, sensor: Sensor, place: Affine, col: int, row: int, shape: tuple[int, int], day: int
+) -> Floats:
     """One block as a sensor sees it, (H, W)."""
     wider = shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN
     view = ground.look(place, col - MARGIN, row - MARGIN, wider)

@@ -17,9 +17,9 @@ import rasterio.shutil
 from rasterio.crs import CRS
 
 from georeg.errors import UsageError
+from georeg.output.convert import convert
 from georeg.output.grid import Mapping
 from georeg.output.options import OutputOptions
-from georeg.output.warp import convert
 from georeg.raster.atomic import atomic_output
 from georeg.raster.files import gdal_environment, is_local, open_dataset
 from georeg.raster.geocoding import Geocoding, transform_map

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import shapely
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -54,7 +55,8 @@ def plan_grid(mapping: Mapping, moving: Scene, reference: Scene, options: Output
 
     Raises:
         NotRegistrableError: the registered image does not meet the reference.
-        UsageError: the options need georeferencing that the reference has not, or an unreasonable size.
+        UsageError: the options need georeferencing that the reference has not, an unreasonable size, or a --bbox
+            that shows nothing of the registered image.
     """
     footprint = mapping(outline_xy(moving.grid.width, moving.grid.height, 32))
     footprint = footprint[np.isfinite(footprint).all(1)]
@@ -66,6 +68,8 @@ def plan_grid(mapping: Mapping, moving: Scene, reference: Scene, options: Output
             f"{reference.name} has no georeferencing, so --dst-crs, --resolution and --bbox have no meaning: "
             "leave them out."
         )
+    if options.bbox and geocoding is not None:
+        _check_bbox(options, options.bbox, footprint, geocoding, moving)
     if options.grid == "moving" or options.dst_crs or options.resolution:
         made = _north_up(mapping, moving, reference, geocoding, footprint, options)
     elif isinstance(geocoding, AffineGeocoding):
@@ -187,6 +191,30 @@ def _snapped(map_xy: FloatArray, resolution: float) -> tuple[float, float, float
 def _corners(bbox: tuple[float, float, float, float]) -> FloatArray:
     left, bottom, right, top = bbox
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
+def _check_bbox(
+    options: OutputOptions,
+    bbox: tuple[float, float, float, float],
+    footprint: FloatArray,
+    geocoding: Geocoding,
+    moving: Scene,
+) -> None:
+    """Refuse a --bbox that holds nothing of the registered image; most often it is in another CRS."""
+    crs = _crs(options.dst_crs, geocoding)
+    left, bottom, right, top = bbox
+    frame = outline_xy(1, 1, 32) * [right - left, top - bottom] + [left, bottom]
+    frame = geocoding.to_px(transform_map(crs, geocoding.crs, frame))
+    frame = frame[np.isfinite(frame).all(1)]
+    outlines = [shapely.make_valid(shapely.Polygon(ring)) for ring in (frame, footprint) if len(ring) >= 3]
+    if len(outlines) == 2 and shapely.intersection(*outlines).area > 0:
+        return
+    covered = _ToMap(geocoding, crs)(footprint)
+    there = " ".join(f"{side:.10g}" for side in (*np.nanmin(covered, 0), *np.nanmax(covered, 0)))
+    raise UsageError(
+        f"--bbox {' '.join(f'{side:.10g}' for side in bbox)} lies outside the registered {moving.name}, "
+        f"which covers {there}: give an extent that meets it, in the output's CRS."
+    )
 
 
 def _check_size(grid: Grid, moving: Scene, reference: Scene) -> None:

@@ -19,13 +19,13 @@ import rasterio.shutil
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from georeg.errors import UsageError
+from georeg.output.convert import add_overviews, convert
 from georeg.output.grid import Mapping, OutputGrid, plan_grid
 from georeg.output.kernels import REACH_PX, Positions, as_dtype, interpolate
 from georeg.output.options import OutputOptions, Progress, no_progress
-from georeg.output.template import Template, own_namespaces
-from georeg.raster.atomic import atomic_output, check_output, is_disk_full
-from georeg.raster.files import first_sentence, from_gdal, gdal_environment, is_local, open_dataset
+from georeg.output.template import Template
+from georeg.raster.atomic import atomic_output, check_output
+from georeg.raster.files import gdal_environment, is_local, open_dataset
 from georeg.raster.lattice import Lattice
 from georeg.raster.native import NativeReader
 from georeg.raster.resample import smooth, source_window
@@ -33,19 +33,6 @@ from georeg.scene import FloatArray, Scene
 
 BLOCK_PX = 512
 BLOCK_BYTES = 16 * 1024**2
-_COG_DEFAULTS = {
-    "COMPRESS": "DEFLATE",
-    "PREDICTOR": "YES",
-    "LEVEL": "3",
-    "BIGTIFF": "IF_SAFER",
-}
-_GTIFF_DEFAULTS = {
-    "COMPRESS": "DEFLATE",
-    "TILED": "YES",
-    "ZLEVEL": "3",
-    "BIGTIFF": "IF_SAFER",
-}
-
 Pixels = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
 
@@ -95,55 +82,11 @@ def write_warped(
         try:
             _write_blocks(moving, mapping, output, template, work, options, threads, progress)
             progress("write", 1, 1, f"making the {options.driver}")
+            add_overviews(work, options, threads, template.paletted)
             convert(work, str(final), options, threads, template.paletted)
         finally:
             _discard(work)
     return output
-
-
-def convert(source: str, target: str, options: OutputOptions, threads: int, paletted: bool = False) -> None:
-    """Copy a raster into the driver that was asked for, with sensible defaults for COG and GeoTIFF.
-
-    Raises:
-        UsageError: GDAL cannot write that format.
-    """
-    settings = {"COG": _COG_DEFAULTS, "GTiff": _GTIFF_DEFAULTS}.get(options.driver, {})
-    with gdal_environment(GDAL_NUM_THREADS=threads, GDAL_TIFF_INTERNAL_MASK=True) as environment:
-        if options.driver not in environment.drivers():
-            raise UsageError(
-                f"There is no GDAL driver {options.driver!r}: try COG, GTiff, PNG or JP2OpenJPEG."
-            )
-        if options.driver == "VRT":
-            raise UsageError("A VRT holds no pixels of its own: use --output-mode vrt, or another driver.")
-        with open_dataset(source) as dataset:
-            chosen = settings | _by_content(options.driver, dataset, paletted)
-            chosen |= {key.upper(): value for key, value in options.creation_options.items()}
-            try:
-                rasterio.shutil.copy(dataset, target, driver=options.driver, **chosen)
-            except Exception as error:
-                if is_disk_full(error) or not from_gdal(error):
-                    raise
-                raise UsageError(
-                    f"GDAL's {options.driver} driver cannot hold this image ({first_sentence(error)}): "
-                    "choose another with --of, or check --co."
-                ) from error
-
-
-def _by_content(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:
-    """Creation options that depend on what is written."""
-    if driver not in ("COG", "GTiff"):
-        return {}
-    chosen = {}
-    is_complex = dataset.dtypes[0].startswith("complex")
-    if driver == "COG":
-        chosen["OVERVIEW_RESAMPLING"] = "NEAREST" if paletted else "AVERAGE"
-        chosen |= {"OVERVIEWS": "NONE", "PREDICTOR": "NO"} if is_complex else {}
-    elif not is_complex:
-        chosen["PREDICTOR"] = "3" if dataset.dtypes[0].startswith("float") else "2"
-    # GDAL copies tags of other namespaces only on request, and then leaves the bands' own tags behind.
-    if own_namespaces(dataset) and not any(dataset.tags(band) for band in dataset.indexes):
-        chosen["COPY_SRC_MDD"] = "YES"
-    return chosen
 
 
 def _discard(work: str) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 import rasterio.warp
 import shapely
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
 from scipy.interpolate import RBFInterpolator
 
+from georeg.raster.files import from_gdal
 from georeg.scene import FloatArray, Scene
 
 WGS84 = CRS.from_epsg(4326)
@@ -228,7 +228,9 @@ def transform_map(source: CRS | None, target: CRS | None, map_xy: FloatArray) ->
     try:
         x, y = rasterio.warp.transform(source, target, map_xy[good, 0], map_xy[good, 1])
         out[good] = np.stack([x, y], 1)
-    except (RasterioError, CRSError):
+    except Exception as error:  # PROJ's own errors share no public base
+        if not from_gdal(error):
+            raise
         for index in np.flatnonzero(good) if good.sum() > 1 else ():
             out[index] = transform_map(source, target, map_xy[index : index + 1])[0]
     return _finite(out)

@@ -340,6 +340,24 @@ def test_a_format_that_cannot_hold_the_image_is_named(moving, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["moving.tif"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bbox": (700000.0, 4996000.0, 703000.0, 4999000.0)},
+        {"bbox": (15.0, 45.0, 15.1, 45.1)},  # degrees, though the output's CRS is in metres
+        {"bbox": (500000.0, 4996000.0, 503000.0, 4999000.0), "dst_crs": "EPSG:4326", "resolution": 100.0},
+        {"bbox": (510000.0, 4996000.0, 512000.0, 4999000.0), "grid": "moving"},
+    ],
+    ids=["elsewhere", "degrees", "metres", "moving"],
+)
+def test_a_bbox_that_misses_the_image_is_refused(moving, tmp_path, options):
+    with pytest.raises(
+        UsageError, match=r"^--bbox .* lies outside the registered moving.tif, which covers [-\d. ]+:"
+    ):
+        write_warped(moving(), rotation(), reference_scene(), tmp_path / "o.tif", OutputOptions(**options))
+    assert [p.name for p in tmp_path.iterdir()] == ["moving.tif"]
+
+
 def test_many_bands_and_complex_integers(moving, tmp_path):
     data = np.stack([np.full((150, 140), band, np.float64) for band in range(60)])
     write_warped(moving(data), rotation(x=9), reference_scene(300, 300), tmp_path / "o.tif", PLAIN)
