@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
+
+from .rasters import UTM, write
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,7 +95,8 @@ def tiny_benchmark(tmp_path) -> Path:
     geocoded = root / "geocoded" / "sar-optical" / "geo"
     geocoded.mkdir(parents=True)
     for name, at in (("reference", 0), ("target", 8)):
-        write_tif(geocoded / f"{name}.tif", pixels[at : at + 32, at : at + 32], at)
+        place = Affine(10, 0, 5e5 + 10 * at, 0, -10, 6e6 - 10 * at)
+        write(geocoded / f"{name}.tif", pixels[at : at + 32, at : at + 32], crs=UTM, transform=place)
     moves = [{"name": "p0", "dx_px": 3, "dy_px": -4, "rotation_deg": 0}]
     truth = {"matrix": [[1, 0, 8], [0, 1, 8], [0, 0, 1]], "use_as_truth": "matrix", "perturbations": moves}
     (geocoded / "truth.json").write_text(json.dumps(truth))
@@ -106,17 +108,3 @@ def write_csv(path, rows):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def write_tif(path, pixels, at):
-    transform = Affine(10, 0, 5e5 + 10 * at, 0, -10, 6e6 - 10 * at)
-    profile = {
-        "driver": "GTiff",
-        "width": 32,
-        "height": 32,
-        "count": 1,
-        "dtype": "uint8",
-        "crs": "EPSG:32633",
-    }
-    with rasterio.open(path, "w", transform=transform, **profile) as sink:
-        sink.write(pixels, 1)

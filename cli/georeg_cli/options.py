@@ -78,6 +78,13 @@ def creation_options(ctx: click.Context, param: click.Parameter, values: tuple[s
 
 modality = click.Choice(MODALITIES)
 
+
+def device_option(what: str) -> Callable[[Command], Command]:
+    """--device, of `what` runs there."""
+    return click.option("--device", type=Device(), default="auto", show_default=True, metavar="auto|cpu|cuda[:N]",
+                        help=f"Where the {what} runs.")  # fmt: skip
+
+
 match_options = combined(
     click.option("-b", "--band", "bands", type=click.IntRange(1), multiple=True, metavar="N",
                  help="Band of MOVING to match, 1-based; repeat it to average several. [default: chosen]"),
@@ -92,8 +99,7 @@ match_options = combined(
     click.option("--matcher", type=click.Choice(MATCHERS), default="auto", show_default=True,
                  help="How windows are compared; structural needs no weights, hybrid uses both."),
     click.option("--weights", metavar="NAME|FILE", help="Weights of the network: a shipped name or a .safetensors."),
-    click.option("--device", type=Device(), default="auto", show_default=True, metavar="auto|cpu|cuda[:N]",
-                 help="Where the matching runs."),
+    device_option("matching"),
     click.option("--prior", type=click.Choice(PRIORS), default="auto", show_default=True,
                  help="Start from the files' own geocoding, ignore it (none), or use it where it fits (auto)."),
     click.option("--search-radius", "search_radius_m", type=click.FloatRange(0, min_open=True), metavar="METRES",
@@ -105,35 +111,12 @@ match_options = combined(
     click.option("--reference-mask", metavar="FILE", help="The same for REFERENCE."),
 )  # fmt: skip
 
-threads_option = click.option(
-    "-j",
-    "--num-threads",
-    type=Threads(),
-    default="ALL_CPUS",
-    show_default=True,
-    metavar="N|ALL_CPUS",
-    help="CPU threads.",
-)
-
-memory_option = click.option(
-    "--memory",
-    "memory_bytes",
-    type=Memory(),
-    default="2G",
-    show_default=True,
-    metavar="SIZE",
-    help="Memory for windows and batches.",
-)
-
-seed_option = click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of every random draw; the same seed gives the same result.",
-)
-
+threads_option = click.option("-j", "--num-threads", type=Threads(), default="ALL_CPUS", show_default=True,
+                              metavar="N|ALL_CPUS", help="CPU threads.")  # fmt: skip
+memory_option = click.option("--memory", "memory_bytes", type=Memory(), default="2G", show_default=True,
+                             metavar="SIZE", help="Memory for windows and batches.")  # fmt: skip
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+                           help="Seed of every random draw; the same seed gives the same result.")  # fmt: skip
 run_options = combined(threads_option, memory_option, seed_option)
 
 output_options = combined(

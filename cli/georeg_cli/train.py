@@ -12,58 +12,38 @@ from typing import Any
 import click
 
 from georeg.errors import UsageError
+from georeg_cli import options
 from georeg_cli.console import progress_option, reporting, verbosity_options
-from georeg_cli.options import Device, Threads, json_option
 
 EXIT_INTERRUPTED = 130
 
 
+train_options = options.combined(
+    click.option("-o", "--output", "run", metavar="RUN", help="Folder of the run: weights, checkpoint, log, curves."),
+    click.option("--network", metavar="tiny|base", help="Size of the network. [default: tiny]"),
+    click.option("--config", metavar="FILE",
+                 help="JSON of stages and settings, such as RUN/config.json of another run."),
+    click.option("--stage", "stages", multiple=True, metavar="NAME",
+                 help="Only this stage of the cascade; repeatable."),
+    click.option("--resume", is_flag=True, help="Go on with RUN where it stopped, to the same numbers."),
+    click.option("--init", metavar="NAME|FILE", help="Begin with these weights."),
+    click.option("--manifest", metavar="FILE",
+                 help="CSV with columns path and modality. [default: manifest.csv, if any]"),
+    click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Stop this slice after N steps."),
+    click.option("--max-minutes", type=click.FloatRange(0, min_open=True), metavar="M",
+                 help="Stop it after M minutes."),
+    click.option("--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder."),
+    click.option("--preview", "sheet", metavar="FILE.png", help="Only draw a contact sheet of training pairs."),
+    options.device_option("training"),
+    options.threads_option,
+    click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of every draw. [default: the config's]"),
+)  # fmt: skip
+
+
 @click.command()
 @click.argument("archive", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", "run", metavar="RUN", help="Folder of the run: weights, checkpoint, log, curves."
-)
-@click.option("--network", metavar="tiny|base", help="Size of the network. [default: tiny]")
-@click.option(
-    "--config", metavar="FILE", help="JSON of stages and settings, such as RUN/config.json of another run."
-)
-@click.option(
-    "--stage", "stages", multiple=True, metavar="NAME", help="Only this stage of the cascade; repeatable."
-)
-@click.option("--resume", is_flag=True, help="Go on with RUN where it stopped, to the same numbers.")
-@click.option("--init", metavar="NAME|FILE", help="Begin with these weights.")
-@click.option(
-    "--manifest", metavar="FILE", help="CSV with columns path and modality. [default: manifest.csv, if any]"
-)
-@click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Stop this slice after N steps.")
-@click.option(
-    "--max-minutes", type=click.FloatRange(0, min_open=True), metavar="M", help="Stop it after M minutes."
-)
-@click.option(
-    "--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder."
-)
-@click.option("--preview", "sheet", metavar="FILE.png", help="Only draw a contact sheet of training pairs.")
-@click.option(
-    "--device",
-    type=Device(),
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda[:N]",
-    help="Where the training runs.",
-)
-@click.option(
-    "-j",
-    "--num-threads",
-    type=Threads(),
-    default="ALL_CPUS",
-    show_default=True,
-    metavar="N|ALL_CPUS",
-    help="CPU threads.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), metavar="N", help="Seed of every draw. [default: the config's]"
-)
-@json_option
+@train_options
+@options.json_option
 @progress_option
 @verbosity_options
 def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, sheet: str | None, as_json: bool,
@@ -84,19 +64,19 @@ def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, shee
     """
     from georeg.training import TrainOptions
 
-    options = TrainOptions(**values)
+    training = TrainOptions(**values)
     if sheet is not None:
-        return draw_sheet(archive, sheet, options, as_json)
+        return draw_sheet(archive, sheet, training, as_json)
     if run is None:
         raise UsageError("give the folder of the run with -o RUN (or a picture with --preview FILE.png)")
     with reporting(progress) as show:
-        return run_training(archive, run, options, benchmark, show, as_json)
+        return run_training(archive, run, training, benchmark, show, as_json)
 
 
-def draw_sheet(archive: tuple[str, ...], sheet: str, options: Any, as_json: bool) -> int:
+def draw_sheet(archive: tuple[str, ...], sheet: str, training: Any, as_json: bool) -> int:
     from georeg.training import preview
 
-    scenes, path = preview(list(archive), sheet, options)
+    scenes, path = preview(list(archive), sheet, training)
     tell(scenes.summary())
     click.echo(json.dumps({"preview": str(path), "tiles": len(scenes.tiles)}) if as_json else str(path))
     return 0
@@ -105,7 +85,7 @@ def draw_sheet(archive: tuple[str, ...], sheet: str, options: Any, as_json: bool
 def run_training(
     archive: tuple[str, ...],
     run: str,
-    options: Any,
+    training: Any,
     benchmark: str | None,
     show: Callable[[str, int, int, str], None],
     as_json: bool,
@@ -113,7 +93,7 @@ def run_training(
     from georeg.training import train as run_train
 
     external = None if benchmark is None else partial(benchmark_figures, benchmark)
-    outcome = run_train(list(archive), run, options, report=show, note=tell, external=external)
+    outcome = run_train(list(archive), run, training, report=show, note=tell, external=external)
     if as_json:
         click.echo(json.dumps({"run": run, **asdict(outcome)}))
     else:

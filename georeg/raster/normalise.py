@@ -15,6 +15,8 @@ PERCENTILES = {
     Modality.SAR: (1.0, 99.0),
 }
 _SAMPLE = 50_000
+ROUNDING = 1e-6
+"""Values that differ by less, relative to their size, are one value in single precision (whatever their unit)."""
 
 
 def normalise(pixels: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], modality: Modality) -> Patch:
@@ -39,8 +41,8 @@ def normalise(pixels: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], mod
         sample = values[:: max(1, values.size // _SAMPLE)]
     low, high = np.percentile(sample, PERCENTILES[modality])
     np.clip(values, low, high, out=values)
-    deviation = float(values.std())
-    if deviation > 1e-6 * max(1.0, abs(float(low)), abs(float(high))):
+    deviation = float(values.std(dtype=np.float64))
+    if deviation > ROUNDING * max(abs(float(low)), abs(float(high))):
         out[valid] = (values - values.mean()) / deviation
     return Patch(out, valid, modality)
 

@@ -21,6 +21,8 @@ from georeg.geometry.transforms import MatrixTransform
 from georeg.raster import open_scene
 from georeg.result import Quality, Registration, Tie
 
+from ..rasters import UTM, write
+
 PLACE = Affine(5, 0, 343_100, 0, -5, 5_611_900)
 
 
@@ -39,12 +41,8 @@ def refused(done, code, *words):
         assert word in lines[0], lines[0]
 
 
-def write_image(path, pixels, transform=PLACE, crs="EPSG:32633", **more):
-    height, width = pixels.shape
-    profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": pixels.dtype} | more
-    with rasterio.open(path, "w", transform=transform, crs=crs, **profile) as sink:
-        sink.write(pixels, 1)
-    return path
+def write_image(path, pixels, transform=PLACE, crs=UTM, **more):
+    return write(path, pixels, transform=transform, crs=crs, **more)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from georeg_cli.main import COMMANDS, cli, explain
 
 from georeg import errors
 
-HEAVY = {"torch", "numpy", "rasterio", "cv2", "scipy", "kornia", "pyogrio"}
+HEAVY = {"torch", "numpy", "rasterio", "cv2", "scipy", "pyogrio"}
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess:

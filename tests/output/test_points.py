@@ -17,7 +17,8 @@ from georeg.raster.files import open_dataset
 from georeg.result import Quality, Registration, Tie
 from georeg.scene import Grid, Scene
 
-from .conftest import UTM, reference_scene, rotation
+from ..rasters import UTM
+from .conftest import reference_scene, rotation
 
 MAPPING = rotation(0.1, 1.1, 40, 30)
 

@@ -17,7 +17,8 @@ from georeg.raster import Geocoding, open_scene
 from georeg.raster.files import open_dataset
 from georeg.raster.geocoding import transform_map
 
-from .conftest import UTM, Affine2D, Bent, coordinates, reference_scene, rotation, write
+from ..rasters import UTM, coordinates, write
+from .conftest import Affine2D, Bent, reference_scene, rotation
 
 PLAIN = OutputOptions(driver="GTiff", num_threads=1)
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64")

@@ -8,28 +8,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from georeg.raster.files import open_dataset
-
-UTM = "EPSG:32633"
-
-
-def coordinates(width: int, height: int) -> np.ndarray:
-    """(2, H, W) float32: each pixel's centre x and y in corner-based pixel coordinates."""
-    ys, xs = np.mgrid[:height, :width] + 0.5
-    return np.stack([xs, ys]).astype(np.float32)
-
-
-def write(path: Path, data: np.ndarray, mask: np.ndarray | None = None, **profile: object) -> Path:
-    """Write (bands, H, W) as a raster; `gcps`, `rpcs`, `transform`, `crs`, `nodata`, ... go to rasterio."""
-    data = data[None] if data.ndim == 2 else data
-    settings = {"driver": "GTiff", "dtype": data.dtype, **profile}
-    with open_dataset(
-        path, mode="w", count=data.shape[0], height=data.shape[1], width=data.shape[2], **settings
-    ) as sink:
-        sink.write(data)
-        if mask is not None:
-            sink.write_mask(mask)
-    return path
+from ..rasters import UTM, coordinates, write
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from georeg.errors import InputError, ResourceError, UsageError
 from georeg.raster.atomic import atomic_output, check_output
 
-from .conftest import write
+from ..rasters import write
 
 
 def test_output_appears_at_the_end_with_its_sidecars(tmp_path):

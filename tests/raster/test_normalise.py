@@ -28,10 +28,11 @@ def test_mean_and_deviation_over_the_valid_pixels(amplitude, modality):
 
 
 @pytest.mark.parametrize("modality", list(Modality))
-def test_gain_does_not_matter(amplitude, modality):
+@pytest.mark.parametrize("gain", [1e-4, 1e-9])
+def test_gain_does_not_matter(amplitude, modality, gain):
     valid = np.ones(amplitude.shape, bool)
     first = normalise(amplitude * 100, valid, modality)
-    second = normalise(amplitude * 1e-4, valid, modality)
+    second = normalise(amplitude * np.float32(gain), valid, modality)
     np.testing.assert_allclose(first.pixels, second.pixels, atol=1e-3)
 
 
@@ -55,3 +56,5 @@ def test_constant_empty_and_nan_give_zeros():
     assert not normalise(flat, np.zeros((8, 8), bool), Modality.SAR).valid.any()
     assert not normalise(flat * np.nan, np.ones((8, 8), bool), Modality.OPTICAL).valid.any()
     assert not normalise(flat * 0, np.ones((8, 8), bool), Modality.SAR).pixels.any()
+    rounded = np.float32(1e-7) * np.linspace(1, 1 + 2e-7, 64, dtype=np.float32).reshape(8, 8)
+    assert not normalise(rounded, np.ones((8, 8), bool), Modality.OPTICAL).pixels.any()

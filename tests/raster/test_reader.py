@@ -14,7 +14,7 @@ from georeg.raster import SceneReader, open_scene
 from georeg.raster.files import open_dataset
 from georeg.scene import Modality
 
-from .conftest import UTM, coordinates, write
+from ..rasters import UTM, coordinates, write
 
 
 @pytest.fixture(scope="module")

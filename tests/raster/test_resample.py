@@ -6,7 +6,7 @@ import pytest
 from georeg.raster import SceneReader, open_scene, resample_window
 from georeg.raster.lattice import Lattice
 
-from .conftest import coordinates, write
+from ..rasters import coordinates, write
 
 
 @pytest.fixture(scope="module")

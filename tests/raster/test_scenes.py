@@ -14,7 +14,8 @@ from georeg.raster import Geocoding, SceneReader, open_scene
 from georeg.raster.files import open_dataset
 from georeg.scene import Modality
 
-from .conftest import UTM, coordinates, identity_gcps, write
+from ..rasters import UTM, coordinates, write
+from .conftest import identity_gcps
 from .test_geocoding import RPCS
 
 PLACE = from_origin(500000, 5000000, 10, 10)

@@ -1,30 +1,21 @@
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning
 
 from georeg.errors import InputError, NotRegistrableError
 from georeg.registration import MatchOptions, register
 from georeg.result import Registration
+
+from ..rasters import write
 
 STRUCTURAL = MatchOptions(matcher="structural", num_threads=1)
 
 
 def with_options(**changes):
     return dataclasses.replace(STRUCTURAL, **changes)
-
-
-def write(path, pixels, **profile):
-    profile = {"driver": "GTiff", "width": pixels.shape[1], "height": pixels.shape[0], "count": 1} | profile
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", dtype=pixels.dtype, **profile) as sink:
-            sink.write(pixels, 1)
-    return str(path)
 
 
 def geotiff(path, pixels, transform, **profile):

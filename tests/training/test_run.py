@@ -122,7 +122,7 @@ def test_only_a_few_packages_are_needed(scenes, config_file, tmp_path):
             "import sys",
             "class Blocker:",
             "    def find_spec(self, name, path=None, target=None):",
-            "        if name.split('.')[0] in {'rasterio', 'kornia', 'shapely', 'cv2', 'scipy', 'pyogrio', 'click'}:",
+            "        if name.split('.')[0] in {'rasterio', 'shapely', 'cv2', 'scipy', 'pyogrio', 'click'}:",
             "            raise ModuleNotFoundError(f'{name} is blocked', name=name)",
             "sys.meta_path.insert(0, Blocker())",
             "from georeg.training.__main__ import main",
