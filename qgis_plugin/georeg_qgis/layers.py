@@ -16,6 +16,8 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
+from .versions import WKT
+
 SERVICES = {
     "wms": "a web map service (WMS, WMTS or XYZ tiles)",
     "wcs": "a web coverage service (WCS)",
@@ -127,7 +129,7 @@ def _with_layer_crs(layer: QgsRasterLayer, path: str) -> str:
 
 
 def _wkt(crs: QgsCoordinateReferenceSystem) -> str:
-    return crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
+    return crs.toWkt(WKT)
 
 
 def _file_stem(name: str) -> str:

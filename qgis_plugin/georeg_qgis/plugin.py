@@ -33,9 +33,9 @@ class GeoregPlugin:
         from .gui.settings_page import SettingsPageFactory
 
         self.initProcessing()
-        self.options_factory = SettingsPageFactory()
-        self.iface.registerOptionsWidgetFactory(self.options_factory)
         self.dock = GeoregDock(self.iface)
+        self.options_factory = SettingsPageFactory(self.dock.refresh)
+        self.iface.registerOptionsWidgetFactory(self.options_factory)
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.dock.setVisible(settings.is_first_start())
         self._add_action()

@@ -71,9 +71,9 @@ def pair(tmp_path, project):
     return layers
 
 
-def raster_layer(path, value=1, epsg=32633, origin=(500000.0, 5400000.0)):
-    """A small one-band GeoTIFF as a layer."""
-    dataset = gdal.GetDriverByName("GTiff").Create(str(path), 64, 48, 1)
+def raster_layer(path, value=1, epsg=32633, origin=(500000.0, 5400000.0), bands=1):
+    """A small GeoTIFF as a layer."""
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), 64, 48, bands)
     dataset.SetGeoTransform((origin[0], 10.0, 0.0, origin[1], 0.0, -10.0))
     if epsg:
         system = osr.SpatialReference()

@@ -7,7 +7,7 @@ import os
 import pytest
 from conftest import alive, raster_layer, wait_for
 from qgis.core import QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
-from qgis.PyQt.QtWidgets import QMessageBox
+from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QMessageBox
 
 from georeg_qgis.executable.process import end_all
 from georeg_qgis.gui.defaults import default_output, default_pair, unused
@@ -52,6 +52,47 @@ def test_the_tab_key_goes_through_the_form_from_top_to_bottom(dock):
     places = [chain.index(widget) for widget in wanted]
     assert places == sorted(places)
     assert chain.index(form.transform) < chain.index(form.add_points)
+
+
+def test_no_letter_is_taken_from_the_menus_of_qgis(dock):
+    """Alt+R opens the menu Raster; a label “&Reference” in a panel would take it away."""
+    labelled = [widget for kind in (QLabel, QAbstractButton) for widget in dock.findChildren(kind)]
+    assert len(labelled) > 12
+    assert not [widget.text() for widget in labelled if "&" in widget.text()]
+
+
+def test_layers_that_are_opened_later_are_taken_over(dock, project, qgis_iface, tmp_path):
+    """The panel is open before the images are: the first becomes neither or either, as the pair needs."""
+    dock.show()
+    dock.form._pair_chosen = False
+    project.clear()
+    show_in_map(qgis_iface)
+    assert dock.form.layers == (None, None)
+    assert dock.form.notice.text().startswith("Open two images in QGIS first")
+    reference = raster_layer(tmp_path / "base.tif", bands=3)
+    show_in_map(qgis_iface, reference)
+    wait_for(lambda: reference in dock.form.layers, "the first layer")
+    assert not dock.run_button.isEnabled()
+    moving = raster_layer(tmp_path / "radar.tif")
+    show_in_map(qgis_iface, reference, moving)
+    wait_for(lambda: dock.form.layers == (moving, reference), "both layers")
+    assert dock.run_button.isEnabled()
+
+
+def test_a_layer_that_the_user_chose_stays(dock, project, qgis_iface, tmp_path):
+    dock.show()
+    chosen = dock.form.layers[1]
+    dock.form.reference.activated.emit(1)
+    project.removeMapLayer(dock.form.layers[0])
+    added = raster_layer(tmp_path / "added.tif", bands=3)
+    show_in_map(qgis_iface, added, chosen)
+    wait_for(lambda: dock.form.layers == (added, chosen), "the added layer")
+
+
+def show_in_map(iface, *layers):
+    """Add layers to the project and the map view, the first on top, as QGIS does when they are opened."""
+    QgsProject.instance().addMapLayers([layer for layer in layers if layer.project() is None])
+    iface.mapCanvas().setLayers(list(layers))
 
 
 def test_a_run_adds_the_result_and_shows_the_verdict(dock, project):
@@ -163,7 +204,7 @@ def test_the_same_image_twice_is_told_before_running(dock, pair):
 
 def test_without_a_program_the_panel_says_what_to_do(dock):
     QgsSettings().setValue("georeg/executable", "/nowhere/georeg")
-    dock._refresh()
+    dock.refresh()
     assert not dock.run_button.isEnabled()
     assert dock.setup_button.isVisibleTo(dock)
     assert "/nowhere/georeg" in dock.setup_notice.text()
@@ -248,10 +289,16 @@ def test_swipe_and_flicker_show_the_reference_and_give_the_map_back(dock, pair, 
     dock.start()
     finish(dock)
     before = len(dock.iface.mapCanvas().scene().items())
+    dock.iface.mapCanvas().setDestinationCrs(pair[1].crs())
+    dock.iface.mapCanvas().setExtent(pair[1].extent())
+    QgsProject.instance().mapLayer(dock.result_layer_id).renderer().setOpacity(0)
     tool = dock.iface.mapCanvas().mapTool()
     dock.card.swipe_button.click()
     assert dock.comparison.active
-    wait_for(lambda: not dock.comparison._overlay.image.isNull(), "the picture")
+    wait_for(lambda: not any(image.isNull() for image in dock.comparison._overlay.images), "the pictures")
+    reference, result = dock.comparison._overlay.images
+    centre = reference.rect().center()
+    assert reference.pixelColor(centre) != result.pixelColor(centre)
     dock.card.flicker_button.click()
     assert dock.comparison.active
     assert not dock.card.swipe_button.isChecked()

@@ -21,6 +21,7 @@ from ..executable.progress import Percent, Progress
 from ..executable.run import georeg_version
 from ..executable.run import run_georeg as run_command
 from ..icons import icon, icon_path
+from ..versions import ADVANCED
 
 
 class GeoregAlgorithm(QgsProcessingAlgorithm):
@@ -112,7 +113,7 @@ class GeoregAlgorithm(QgsProcessingAlgorithm):
         """Add a parameter with its help, perhaps behind the Advanced flag."""
         parameter.setHelp(help_text)
         if advanced:
-            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+            parameter.setFlags(parameter.flags() | ADVANCED)
         self.addParameter(parameter)
 
     def add_choice(

@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingException,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
@@ -24,6 +23,7 @@ from qgis.core import (
 from ..executable.command import Batch
 from ..executable.wording import in_qgis
 from ..layers import LayerRefused, raster_path, refusal
+from ..versions import RASTER
 from .base import GeoregAlgorithm
 from .choices import MODALITIES, TRANSFORMS
 
@@ -46,8 +46,7 @@ class BatchAlgorithm(GeoregAlgorithm):
         self._request = Batch("", "")
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
-        raster = QgsProcessing.SourceType.TypeRaster
-        self.add(QgsProcessingParameterMultipleLayers("MOVING", "Images to align", raster, optional=True))
+        self.add(QgsProcessingParameterMultipleLayers("MOVING", "Images to align", RASTER, optional=True))
         self.add(QgsProcessingParameterRasterLayer("REFERENCE", "Reference image", optional=True))
         self.add(
             QgsProcessingParameterFile("PAIRS", "Or a table of pairs (CSV or JSON lines)", optional=True),

@@ -13,6 +13,7 @@ from qgis.core import (
 )
 
 from ..executable.command import Evaluate
+from ..versions import FOLDER
 from .base import GeoregAlgorithm
 from .choices import MATCHERS
 
@@ -33,9 +34,8 @@ class EvaluateAlgorithm(GeoregAlgorithm):
         self._output = ""
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
-        folder = QgsProcessingParameterFile.Behavior.Folder
         self.add(
-            QgsProcessingParameterFile("FOLDER", "Folder of pairs", folder), "Image pairs and their truth."
+            QgsProcessingParameterFile("FOLDER", "Folder of pairs", FOLDER), "Image pairs and their truth."
         )
         self.add_choice("MATCHER", "Matcher", MATCHERS)
         self.add(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingException,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
@@ -25,9 +24,10 @@ from ..executable.command import Match
 from ..executable.outcome import Outcome
 from ..layers import LayerRefused, mask_path, raster_path, refusal, same_source
 from ..results import ResidualArrows, StyleLike, layer_style, renamed_output, style_when_loaded
+from ..versions import DOUBLE, POINTS, POLYGONS, RASTER
 from .base import GeoregAlgorithm
 from .choices import MATCHERS, MODALITIES, OUTPUT_MODES, PRIORS, TRANSFORMS
-from .output_grid import DOUBLE, add_grid_parameters, read_grid
+from .output_grid import add_grid_parameters, read_grid
 
 HELP = """<p>Aligns one image (the <b>moving</b> one) to another (the <b>reference</b>), also when they
 come from different sensors: radar to optical, thermal to optical, map to photo, one season to another.</p>
@@ -106,7 +106,7 @@ class MatchAlgorithm(GeoregAlgorithm):
         self.add(seed, "The same seed gives the same result.", advanced=True)
 
     def _add_masks(self) -> None:
-        kinds = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeRaster]
+        kinds = [POLYGONS, RASTER]
         for name, label in (
             ("MASK", "Mask of the moving image"),
             ("REFERENCE_MASK", "Mask of the reference"),
@@ -129,9 +129,7 @@ class MatchAlgorithm(GeoregAlgorithm):
         keep = QgsProcessingParameterBoolean("KEEP_FAILED", "Write the image even on “fail”", False)
         self.add(keep, "For looking at what went wrong.", advanced=True)
         self.add(QgsProcessingParameterRasterDestination("OUTPUT", "Aligned image"))
-        points = QgsProcessingParameterVectorDestination(
-            "POINTS", "Tie points", QgsProcessing.SourceType.TypeVectorPoint, optional=True
-        )
+        points = QgsProcessingParameterVectorDestination("POINTS", "Tie points", POINTS, optional=True)
         self.add(points, "With arrows that show what error is left at each point, enlarged.")
         for name, label, file_filter, wanted in (
             ("REPORT", "Report", "HTML files (*.html)", True),

@@ -11,10 +11,9 @@ from qgis.core import (
 )
 
 from ..executable.command import Grid
+from ..versions import DOUBLE, WKT, creation_options_widget
 from .base import GeoregAlgorithm
 from .choices import GRIDS, RESAMPLINGS
-
-DOUBLE = QgsProcessingParameterNumber.Type.Double
 
 
 def add_grid_parameters(algorithm: GeoregAlgorithm) -> None:
@@ -46,13 +45,7 @@ def add_grid_parameters(algorithm: GeoregAlgorithm) -> None:
         advanced=True,
     )
     creation = QgsProcessingParameterString("CREATION_OPTIONS", "Creation options", "", optional=True)
-    creation.setMetadata(
-        {
-            "widget_wrapper": {
-                "class": "processing.algs.gdal.ui.RasterOptionsWidget.RasterOptionsWidgetWrapper"
-            }
-        }
-    )
+    creation.setMetadata(creation_options_widget())
     algorithm.add(creation, "GDAL creation options, as NAME=VALUE|NAME=VALUE.", advanced=True)
 
 
@@ -76,7 +69,7 @@ def read_grid(
 def _name(crs: QgsCoordinateReferenceSystem) -> str:
     if not crs.isValid():
         return ""
-    return crs.authid() or crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
+    return crs.authid() or crs.toWkt(WKT)
 
 
 def _bbox(algorithm, parameters, context, crs) -> tuple[float, float, float, float] | None:

@@ -17,13 +17,19 @@ STAGES = {
     "warp": (0, 98, "Writing the aligned image"),
     "points": (96, 97, "Writing the tie points"),
     "report": (97, 99, "Writing the report"),
+    "companions": (96, 99, "Writing the other files"),
     "batch": (0, 99, "Registering the pairs"),
     "pairs": (0, 99, "Registering the pairs"),
     "evaluate": (0, 99, "Scoring the pairs"),
 }
 """Stage -> first percent, last percent, words. Another stage shows its name and leaves the bar alone."""
-COMPANIONS = {"points": "tie points", "report": "report", "registration": "registration"}
-"""What is written beside the image, as the stage "write" calls it in its message."""
+COMPANIONS = {
+    "points": "Writing the tie points",
+    "report": "Writing the report",
+    "registration": "Writing the registration",
+    "done": "Done",
+}
+"""Messages of the stage "write" that tell of what is written beside the image, after it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Progress:
     def words(self) -> str:
         """What is being done, for people."""
         if self.stage == "write" and self.message in COMPANIONS:
-            return f"Writing the {COMPANIONS[self.message]}"
+            return COMPANIONS[self.message]
         return STAGES[self.stage][2] if self.stage in STAGES else self.stage.replace("_", " ").capitalize()
 
     @property
@@ -75,8 +81,10 @@ class Percent:
 
     def update(self, progress: Progress) -> float:
         """The percentage (0 to 100) after this report."""
-        if progress.stage in STAGES:
-            first, last, _ = STAGES[progress.stage]
+        beside = progress.stage == "write" and progress.message in COMPANIONS
+        stage = "companions" if beside else progress.stage
+        if stage in STAGES:
+            first, last, _ = STAGES[stage]
             share = min(progress.done / progress.total, 1.0) if progress.total > 0 else 0.0
             self.value = max(self.value, first + (last - first) * share)
         return self.value

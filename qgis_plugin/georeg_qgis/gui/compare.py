@@ -1,6 +1,6 @@
 """Compare the result with the reference in the map view: swipe a line across, or flicker.
 
-The reference is painted over the map as a picture; layers and their visibility stay as they are.
+Both are painted over the map as pictures, without what lies above them; layers and their visibility stay as they are.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ FLICKER_MS = 700
 
 
 class _Overlay(QgsMapCanvasItem):
-    """The picture of one layer over the map, left of a line or as a whole."""
+    """Pictures of two layers over the map: the reference left of a line, the result right of it."""
 
     def __init__(self, canvas: QgsMapCanvas) -> None:
         super().__init__(canvas)
         self._canvas = canvas
-        self.image = QImage()
+        self.images = [QImage(), QImage()]  # reference, result
         self.share = 0.5
         self.line = True
         self.setZValue(50)
@@ -28,13 +28,13 @@ class _Overlay(QgsMapCanvasItem):
         return QRectF(0, 0, self._canvas.width(), self._canvas.height())
 
     def paint(self, painter, option=None, widget=None) -> None:
-        if self.image.isNull():
-            return
-        x = self.share * self._canvas.width()
-        painter.save()
-        painter.setClipRect(QRectF(0, 0, x, self._canvas.height()))
-        painter.drawImage(self.boundingRect(), self.image)
-        painter.restore()
+        x, width, height = self.share * self._canvas.width(), self._canvas.width(), self._canvas.height()
+        for image, place in zip(self.images, (QRectF(0, 0, x, height), QRectF(x, 0, width - x, height))):
+            if not image.isNull():
+                painter.save()
+                painter.setClipRect(place)
+                painter.drawImage(self.boundingRect(), image)
+                painter.restore()
         if self.line:
             self._paint_line(painter, x)
 
@@ -67,8 +67,9 @@ class Comparison(QObject):
     def __init__(self, canvas: QgsMapCanvas, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._canvas = canvas
-        self._overlay = self._tool = self._former_tool = self._job = None
-        self._layer_id = ""
+        self._overlay = self._tool = self._former_tool = None
+        self._jobs: list[QgsMapRendererParallelJob] = []
+        self._layer_ids: list[str] = []
         self._timer = QTimer(self)
         self._timer.setInterval(FLICKER_MS)
         self._timer.timeout.connect(self._flip)
@@ -77,18 +78,18 @@ class Comparison(QObject):
     def active(self) -> bool:
         return self._overlay is not None
 
-    def swipe(self, reference: QgsRasterLayer) -> None:
-        """Show the reference left of a line that follows the mouse."""
-        self._begin(reference, share=0.5, line=True)
+    def swipe(self, reference: QgsRasterLayer, result: QgsRasterLayer) -> None:
+        """Show the reference left of a line that follows the mouse, the result right of it."""
+        self._begin([reference, result], share=0.5, line=True)
         self._former_tool = self._canvas.mapTool()
         self._tool = _SwipeTool(self._canvas)
         self._tool.moved.connect(self._move)
         self._tool.deactivated.connect(self.stop)
         self._canvas.setMapTool(self._tool)
 
-    def flicker(self, reference: QgsRasterLayer) -> None:
-        """Show the reference and the map in turn."""
-        self._begin(reference, share=1.0, line=False)
+    def flicker(self, reference: QgsRasterLayer, result: QgsRasterLayer) -> None:
+        """Show the reference and the result in turn."""
+        self._begin([reference, result], share=1.0, line=False)
         self._timer.start()
 
     def stop(self) -> None:
@@ -109,9 +110,9 @@ class Comparison(QObject):
         if tool is not None and self._canvas.mapTool() is tool:
             self._canvas.unsetMapTool(tool) if former is None else self._canvas.setMapTool(former)
 
-    def _begin(self, reference: QgsRasterLayer, share: float, line: bool) -> None:
+    def _begin(self, layers: list[QgsRasterLayer], share: float, line: bool) -> None:
         self._clear()
-        self._layer_id = reference.id()
+        self._layer_ids = [layer.id() for layer in layers]
         self._overlay = _Overlay(self._canvas)
         self._overlay.share, self._overlay.line = share, line
         self._canvas.extentsChanged.connect(self._render)
@@ -119,19 +120,22 @@ class Comparison(QObject):
         self._render()
 
     def _removed(self, layer_ids: list[str]) -> None:
-        if self._layer_id in layer_ids:
+        if set(self._layer_ids) & set(layer_ids):
             self.stop()
 
     def _render(self) -> None:
-        settings = QgsMapSettings(self._canvas.mapSettings())
-        settings.setLayers([QgsProject.instance().mapLayer(self._layer_id)])
-        self._job = QgsMapRendererParallelJob(settings)
-        self._job.finished.connect(self._rendered)
-        self._job.start()
+        self._jobs = []
+        for layer_id in self._layer_ids:
+            settings = QgsMapSettings(self._canvas.mapSettings())
+            settings.setLayers([QgsProject.instance().mapLayer(layer_id)])
+            self._jobs.append(QgsMapRendererParallelJob(settings))
+        for job in self._jobs:
+            job.finished.connect(self._rendered)
+            job.start()
 
     def _rendered(self) -> None:
-        if self.active and self._job is not None:
-            self._overlay.image = self._job.renderedImage()
+        if self.active and not any(job.isActive() for job in self._jobs):
+            self._overlay.images = [job.renderedImage() for job in self._jobs]
             self._overlay.update()
 
     def _move(self, share: float) -> None:
@@ -139,4 +143,4 @@ class Comparison(QObject):
         self._overlay.update()
 
     def _flip(self) -> None:
-        self._overlay.setVisible(not self._overlay.isVisible())
+        self._move(1.0 - self._overlay.share)

@@ -72,11 +72,12 @@ class GeoregDock(QgsDockWidget):
         self._make_widgets()
         self._lay_out()
         self._connect()
-        self._refresh()
+        self.refresh()
 
     def close_down(self) -> None:
         """End what goes on, before the plugin goes."""
         QgsProject.instance().cleared.disconnect(self._project_closed)
+        self.iface.mapCanvas().layersChanged.disconnect(self._layers_changed)
         self.comparison.stop()
         self.job.cancel()
 
@@ -94,16 +95,16 @@ class GeoregDock(QgsDockWidget):
         self.bar.setValue(0)
         self.stage.setText("Starting georeg")
         self.job.start(parameters)
-        self._refresh()
+        self.refresh()
 
     def _make_widgets(self) -> None:
         self.setup_notice = QLabel()
         self.setup_notice.setWordWrap(True)
-        self.setup_button = QPushButton("&Set up georeg…")
-        self.run_button = QPushButton(icon("match"), "&Align")
+        self.setup_button = QPushButton("Set up georeg…")
+        self.run_button = QPushButton(icon("match"), "Align")
         self.run_button.setDefault(True)
-        self.cancel_button = QPushButton("&Cancel")
-        self.more_button = QPushButton("&More options…")
+        self.cancel_button = QPushButton("Cancel")
+        self.more_button = QPushButton("More options…")
         self.more_button.setToolTip("All options, in the Processing dialog")
         self.bar = QProgressBar()
         self.stage = QLabel()
@@ -140,7 +141,7 @@ class GeoregDock(QgsDockWidget):
         self.cancel_button.clicked.connect(self._cancel)
         self.more_button.clicked.connect(self._open_dialog)
         self.setup_button.clicked.connect(lambda: self.iface.showOptionsDialog(self.iface.mainWindow(), PAGE))
-        self.form.changed.connect(self._refresh)
+        self.form.changed.connect(self.refresh)
         self.form.export_wanted.connect(self._export)
         self.export.done.connect(self._exported)
         self.export.failed.connect(self._say)
@@ -156,14 +157,23 @@ class GeoregDock(QgsDockWidget):
         self.card.save_points.connect(self._save_points)
         self.visibilityChanged.connect(self._shown)
         QgsProject.instance().cleared.connect(self._project_closed)
+        queued = Qt.ConnectionType.QueuedConnection  # the pickers learn of new layers first
+        self.iface.mapCanvas().layersChanged.connect(self._layers_changed, queued)
 
     def _shown(self, visible: bool) -> None:
-        if visible and not self.job.running:
-            if self.form.layers[0] is None or self.form.layers[1] is None:
-                self.form.set_pair(*default_pair(self.iface))
-            self._refresh()
+        if visible:
+            self._layers_changed()
 
-    def _refresh(self) -> None:
+    def _layers_changed(self) -> None:
+        """Layers came or went: fill in what is sensible where nothing is chosen."""
+        if self.job.running or self.isHidden():
+            return
+        if self.form.lacks_layers:
+            self.form.offer_pair(*default_pair(self.iface))
+        self.form.refresh()
+
+    def refresh(self) -> None:
+        """Show what can be done now: by the settings, the form and a run that goes on."""
         running = self.job.running
         missing = _missing_program()
         self.setup_notice.setText(missing)
@@ -186,7 +196,7 @@ class GeoregDock(QgsDockWidget):
 
     def _cancelled(self) -> None:
         self._say("Cancelled. Nothing was written.")
-        self._refresh()
+        self.refresh()
 
     def _failed(self, sentence: str) -> None:
         self._say("")
@@ -196,7 +206,7 @@ class GeoregDock(QgsDockWidget):
         else:
             self.card.show_failure(sentence)
         self._offer_files()
-        self._refresh()
+        self.refresh()
 
     def _done(self, results: dict[str, Any]) -> None:
         self._say("")
@@ -206,7 +216,7 @@ class GeoregDock(QgsDockWidget):
             self.card.show_outcome(outcome, has_layers)
         self._offer_files()
         self.form.next_output()
-        self._refresh()
+        self.refresh()
 
     def _project_closed(self) -> None:
         if self.run is not None:
@@ -225,7 +235,7 @@ class GeoregDock(QgsDockWidget):
         added = self._add_result(results["OUTPUT"])
         if self.run.add_points:
             self._add_points(results["POINTS"])
-        return added and self._reference() is not None
+        return added and self._compared() is not None
 
     def _add_result(self, path: str) -> bool:
         layer = QgsRasterLayer(path, f"{self.run.name} (aligned)")
@@ -242,17 +252,20 @@ class GeoregDock(QgsDockWidget):
         if layer.isValid():
             QgsProject.instance().addMapLayer(layer)
 
-    def _reference(self) -> QgsRasterLayer | None:
-        return QgsProject.instance().mapLayer(self.run.reference_id)
+    def _compared(self) -> tuple[QgsRasterLayer, QgsRasterLayer] | None:
+        """Reference and result, while both are in the project."""
+        ids = (self.run.reference_id, self.result_layer_id)
+        reference, result = (QgsProject.instance().mapLayer(layer_id) for layer_id in ids)
+        return None if reference is None or result is None else (reference, result)
 
     def _compare(self, on: bool, begin) -> None:
         if not on:
             self.comparison.stop()
-        elif self._reference() is None:
+        elif self._compared() is None:
             self.card.comparison_ended()
-            self._say("The reference layer is not in the project any more.")
+            self._say("The reference or the result is not in the project any more.")
         else:
-            begin(self._reference())
+            begin(*self._compared())
 
     def _open_report(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(self.run.parameters["REPORT"]))

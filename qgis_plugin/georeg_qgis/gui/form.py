@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from qgis.core import QgsMapLayer, QgsMapLayerProxyModel, QgsRasterLayer
+from qgis.core import QgsMapLayer, QgsRasterLayer
 from qgis.gui import QgsFileWidget, QgsMapLayerComboBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import (
@@ -20,7 +20,8 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ..algorithms.choices import MODALITIES, TRANSFORMS
-from ..layers import LayerRefused, raster_path, same_source
+from ..layers import LayerRefused, check_raster, same_source
+from ..versions import RASTER_LAYERS
 from .defaults import companions, default_output
 
 ROWS_BESIDE_SWAP = 4
@@ -34,14 +35,34 @@ class MatchForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._output_chosen = False
+        self._output_chosen = self._pair_chosen = False
         self._make_widgets()
         self._lay_out()
         self._connect()
+        self.refresh()
 
     def set_pair(self, moving: QgsMapLayer | None, reference: QgsMapLayer | None) -> None:
         self.moving.setLayer(moving)
         self.reference.setLayer(reference)
+
+    def offer_pair(self, moving: QgsMapLayer | None, reference: QgsMapLayer | None) -> None:
+        """Fill in layers where none are chosen; one that the user chose stays where it is."""
+        moving_now, reference_now = self.layers
+        kept = (None if moving_now == reference_now else moving_now, reference_now)
+        if not self._pair_chosen or kept == (None, None):
+            self._pair_chosen = False
+            self.set_pair(moving, reference)
+            return
+        other = next(
+            (layer for layer in (moving, reference) if layer is not None and layer not in kept), None
+        )
+        self.set_pair(*(layer if layer is not None else other for layer in kept))
+
+    @property
+    def lacks_layers(self) -> bool:
+        """Whether one is empty, or both are the same: so a box stands after its layer was removed."""
+        moving, reference = self.layers
+        return moving is None or reference is None or moving == reference
 
     @property
     def layers(self) -> tuple[QgsRasterLayer | None, QgsRasterLayer | None]:
@@ -72,15 +93,21 @@ class MatchForm(QWidget):
         """What stands in the way of a run ("" if nothing), and the layer that saving to a file would help."""
         moving, reference = self.layers
         if moving is None or reference is None:
-            return "Choose two raster layers: the image to align and the reference.", None
+            return self._what_to_choose(), None
         if same_source(moving, reference):
             return "Both are the same image. Choose two different ones.", None
         for layer in (moving, reference):
             try:
-                raster_path(layer)
+                check_raster(layer)
             except LayerRefused as refusal:
                 return str(refusal), layer if refusal.exportable else None
         return ("" if self.output else "Choose the file to write."), None
+
+    def _what_to_choose(self) -> str:
+        entries = self.moving.count() - 1  # the first one is empty
+        if entries < len(self.layers):
+            return "Open two images in QGIS first: the one to align and the reference."
+        return "Choose two layers: the image to align and the reference."
 
     def suggest_output(self) -> None:
         """Name a new file after the moving image, unless the user named one."""
@@ -95,15 +122,27 @@ class MatchForm(QWidget):
         """After a run: the next one gets a file of its own."""
         self._output_chosen = False
         self.suggest_output()
-        self._refresh()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say what stands in the way of a run, if anything does."""
+        problem, exportable = self.problem()
+        self.notice.setText(problem)
+        self.notice.setVisible(bool(problem))
+        self.export.setVisible(exportable is not None)
+        self.changed.emit()
 
     def _make_widgets(self) -> None:
         self.moving, self.reference = _layer_box("Image to align"), _layer_box("Reference image")
         self.moving_kind, self.reference_kind = _choice_box(MODALITIES), _choice_box(MODALITIES)
+        self.moving_kind.setToolTip("What the image to align shows. Automatic finds out from the image.")
+        self.reference_kind.setToolTip("What the reference shows. Automatic finds out from the image.")
         self.transform = _choice_box(TRANSFORMS)
+        self.transform.setToolTip("Automatic takes the simplest one that is accurate.")
         self.swap = QToolButton()
         self.swap.setText("⇅")
         self.swap.setToolTip("Swap the two images")
+        self.swap.setAccessibleName("Swap the two images")
         self.output_file = QgsFileWidget()
         self.output_file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
         self.output_file.setFilter("GeoTIFF (*.tif *.tiff)")
@@ -121,12 +160,12 @@ class MatchForm(QWidget):
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         rows = [
-            ("&Image to align", self.moving),
-            ("&Kind", self.moving_kind),
-            ("&Reference", self.reference),
-            ("Kin&d", self.reference_kind),
-            ("&Transform", self.transform),
-            ("&Write to", self.output_file),
+            ("Image to align", self.moving),
+            ("Kind", self.moving_kind),
+            ("Reference", self.reference),
+            ("Kind", self.reference_kind),
+            ("Transform", self.transform),
+            ("Write to", self.output_file),
         ]
         for row, (text, widget) in enumerate(rows):
             label = QLabel(text)
@@ -157,6 +196,8 @@ class MatchForm(QWidget):
     def _connect(self) -> None:
         for box in (self.moving, self.reference):
             box.layerChanged.connect(self._layer_changed)
+            box.activated.connect(self._pair_was_chosen)  # by the user, not by set_pair
+        self.swap.clicked.connect(self._pair_was_chosen)
         self.swap.clicked.connect(lambda: self.set_pair(*reversed(self.layers)))
         self.output_file.fileChanged.connect(self._output_named)
         self.export.clicked.connect(lambda: self.export_wanted.emit(self.problem()[1]))
@@ -164,23 +205,19 @@ class MatchForm(QWidget):
     def _output_named(self, path: str) -> None:
         self._output_chosen = bool(path.strip())
         self.output_file.setToolTip(path)
-        self._refresh()
+        self.refresh()
 
     def _layer_changed(self, layer: QgsMapLayer | None) -> None:
         self.suggest_output()
-        self._refresh()
+        self.refresh()
 
-    def _refresh(self) -> None:
-        problem, exportable = self.problem()
-        self.notice.setText(problem)
-        self.notice.setVisible(bool(problem))
-        self.export.setVisible(exportable is not None)
-        self.changed.emit()
+    def _pair_was_chosen(self, *_: object) -> None:
+        self._pair_chosen = True
 
 
 def _layer_box(name: str) -> QgsMapLayerComboBox:
     box = QgsMapLayerComboBox()
-    box.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
+    box.setFilters(RASTER_LAYERS)
     box.setAllowEmptyLayer(True)
     box.setAccessibleName(name)
     return _narrow(box)

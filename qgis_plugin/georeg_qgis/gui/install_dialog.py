@@ -27,8 +27,8 @@ never mix with those of QGIS. There are two ways to get it:</p>
 ~/georeg/bin/pip install PATH_TO_GEOREG</pre>
 <p>and then choose <i>~/georeg/bin/georeg</i> in the settings (on Windows: <i>Scripts\\georeg.exe</i>).</p>
 <p><b>Or here:</b> this makes a separate environment in your QGIS profile and installs georeg into it.
-It downloads up to 3 GB and takes some minutes. QGIS's own Python is not touched, and Remove takes all of it
-away again.</p>"""
+It downloads up to 3 GB, fills up to 6 GB of the disk and takes some minutes. QGIS's own Python is not touched,
+and Remove takes all of it away again.</p>"""
 
 
 class _Lines(QObject):
@@ -46,6 +46,7 @@ class InstallDialog(QDialog):
         self.resize(640, 600)
         self.installation = settings.own_installation()
         self._task = None
+        self.has_installed = False
         self._lines = _Lines()
         self._make_widgets()
         self._lay_out()
@@ -127,6 +128,7 @@ class InstallDialog(QDialog):
         self._task = None
         if exception is None:
             settings.choose_executable("")
+            self.has_installed = True
             self.log.appendPlainText(f"Installed: {program}")
         elif isinstance(exception, (InstallationFailed, Cancelled)):
             self.log.appendPlainText(str(exception) or "Cancelled. Nothing is left of it.")

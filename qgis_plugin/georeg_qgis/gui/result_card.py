@@ -27,11 +27,11 @@ class ResultCard(QFrame):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.figures = QFormLayout()
-        self.swipe_button = _toggle("S&wipe", "Drag a line across the map: reference on the left", self.swipe)
-        self.flicker_button = _toggle("&Flicker", "Show the reference and the result in turn", self.flicker)
-        self.report_button = _button("Open re&port", "The whole report in the web browser", self.report)
+        self.swipe_button = _toggle("Swipe", "Drag a line across the map: the reference left of it, the result right of it", self.swipe)
+        self.flicker_button = _toggle("Flicker", "Show the reference and the result in turn", self.flicker)
+        self.report_button = _button("Open report", "The whole report in the web browser", self.report)
         self.points_button = _button(
-            "Save .&points…", "Tie points as a file for the Georeferencer of QGIS", self.save_points
+            "Save .points…", "Tie points as a file for the Georeferencer of QGIS", self.save_points
         )
         self._lay_out()
         self.swipe.connect(lambda on: on and _uncheck(self.flicker_button))

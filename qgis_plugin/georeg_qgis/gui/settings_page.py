@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from qgis.core import QgsApplication, QgsTask
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import Qt
@@ -35,25 +37,27 @@ ORIGINS = {
 
 
 class SettingsPageFactory(QgsOptionsWidgetFactory):
-    """Makes the page when the options are opened."""
+    """Makes the page when the options are opened; tells the listener when other settings are in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.setTitle("GeoReg")
+        self._on_change = on_change
 
     def icon(self):
         return icon("georeg")
 
     def createWidget(self, parent):
-        return SettingsPage(parent)
+        return SettingsPage(parent, self._on_change)
 
 
 class SettingsPage(QgsOptionsPageWidget):
     """The settings; written on OK."""
 
-    def __init__(self, parent=None) -> None:
+    def __init__(self, parent=None, on_change: Callable[[], None] = lambda: None) -> None:
         super().__init__(parent)
         self.setObjectName(PAGE)
+        self._on_change = on_change
         self._task = None
         self._make_widgets()
         self._lay_out()
@@ -66,6 +70,7 @@ class SettingsPage(QgsOptionsPageWidget):
         settings.set_machine(
             Machine(self.device.currentText().strip() or "auto", self.threads.value(), self.memory.value())
         )
+        self._on_change()
 
     def test(self) -> None:
         """Ask the program how it is, in the background."""
@@ -147,8 +152,12 @@ class SettingsPage(QgsOptionsPageWidget):
         self.answer.setText(answer if exception is None else str(exception))
 
     def _install(self) -> None:
-        InstallDialog(self).exec()
+        dialog = InstallDialog(self)
+        dialog.exec()
+        if dialog.has_installed:  # it is what is used now, and OK must not bring back another choice
+            self.program.setFilePath("")
         self._say_where()
+        self._on_change()
 
 
 def _ask(program: str) -> str:
