@@ -49,4 +49,4 @@ test-qgis: $(VENV)/.user ## the plugin's tests in a real QGIS, which is installe
 	GEOREG_EXECUTABLE=$(CURDIR)/$(BIN)/georeg qgis_plugin/tests/run.sh
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-qgis demo build dist *.egg-info
+	rm -rf $(VENV) .venv-qgis .venv-qt6 demo build dist *.egg-info

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests of the plugin in a real QGIS without a window. Installs QGIS (Debian, Ubuntu) and pytest where they are missing.
-# Usage: qgis_plugin/tests/run.sh [pytest arguments]
+# Tests of the plugin in a real QGIS without a window, then on Qt 6. Installs QGIS (Debian, Ubuntu) and pytest where they are missing.
+# Usage: qgis_plugin/tests/run.sh [pytest arguments]      (with arguments: in QGIS only)
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
@@ -26,3 +26,4 @@ export HOME="$scratch/home" XDG_RUNTIME_DIR="$scratch/run" QT_QPA_PLATFORM=offsc
 export PYTHONPATH=/usr/share/qgis/python:/usr/share/qgis/python/plugins
 cd "$here"
 "$venv/bin/python" -m pytest "$@"
+[ $# -gt 0 ] || "$here/qt6/run.sh"

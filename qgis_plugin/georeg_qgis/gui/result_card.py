@@ -27,7 +27,11 @@ class ResultCard(QFrame):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.figures = QFormLayout()
-        self.swipe_button = _toggle("Swipe", "Drag a line across the map: the reference left of it, the result right of it", self.swipe)
+        self.swipe_button = _toggle(
+            "Swipe",
+            "Drag a line across the map: the reference left of it, the result right of it",
+            self.swipe,
+        )
         self.flicker_button = _toggle("Flicker", "Show the reference and the result in turn", self.flicker)
         self.report_button = _button("Open report", "The whole report in the web browser", self.report)
         self.points_button = _button(
