@@ -86,13 +86,14 @@ def batch(arguments):
     if MODE == "fail":
         counts = {"pass": 0, "warn": 0, "fail": 1, "error": 0}
     print(
-        json.dumps({"schema": "georeg.batch/1", "pairs": 3, "skipped": 0, "counts": counts, "failed": failed})
+        json.dumps({"schema": "georeg.batch/1", "pairs": 3, "skipped": 1, "counts": counts, "failed": failed})
     )
     stop(6, "georeg: error: 1 of 3 pairs failed; see manifest.jsonl")
 
 
 def evaluate(arguments):
-    answer({"all": {"sr5": 0.9}})
+    figures = {"n": 20, "SR@3": 0.5, "SR@5": 0.9, "SR@10": 1.0, "AUC@10": 0.7}
+    answer({"summary": {"sar-optical": figures, "all": figures}, "pairs": []})
 
 
 def end_badly(arguments):

@@ -42,6 +42,23 @@ def parameters(pair, tmp_path):
     return {"MOVING": pair[0], "REFERENCE": pair[1], "OUTPUT": str(tmp_path / "out.tif")}
 
 
+class Listener(QgsProcessingFeedback):
+    """Keeps what is said."""
+
+    def __init__(self):
+        super().__init__(False)
+        self.texts, self.infos, self.errors = [], [], []
+
+    def setProgressText(self, text):
+        self.texts.append(text)
+
+    def pushInfo(self, info):
+        self.infos.append(info)
+
+    def reportError(self, error, fatalError=False):
+        self.errors.append(error)
+
+
 def run(name, parameters, feedback=None):
     return processing.run(f"georeg:{name}", parameters, feedback=feedback or QgsProcessingFeedback(False))
 
@@ -81,17 +98,6 @@ def test_match_gives_files_and_figures(parameters, tmp_path):
 
 
 def test_match_reports_progress_to_processing(parameters):
-    class Listener(QgsProcessingFeedback):
-        def __init__(self):
-            super().__init__(False)
-            self.texts, self.infos = [], []
-
-        def setProgressText(self, text):
-            self.texts.append(text)
-
-        def pushInfo(self, info):
-            self.infos.append(info)
-
     listener = Listener()
     run("match", parameters, listener)
     assert "Matching in detail 3 of 4" in listener.texts
@@ -268,14 +274,6 @@ def test_warp_runs_with_a_stored_registration(parameters, tmp_path, logged):
 
 
 def test_batch_makes_a_table_and_tells_of_failures(parameters, tmp_path, logged):
-    class Listener(QgsProcessingFeedback):
-        def __init__(self):
-            super().__init__(False)
-            self.errors = []
-
-        def reportError(self, error, fatalError=False):
-            self.errors.append(error)
-
     listener = Listener()
     results = run("batch", {
         "MOVING": [parameters["MOVING"]], "REFERENCE": parameters["REFERENCE"], "FOLDER": str(tmp_path / "many"),
@@ -287,6 +285,27 @@ def test_batch_makes_a_table_and_tells_of_failures(parameters, tmp_path, logged)
     table = open(logged()["arguments"][-1]).read().split()
     assert table[0] == "moving,reference"
     assert table[1].startswith(parameters["MOVING"].source())
+
+
+def test_batch_shows_the_outlines_and_starts_anew_on_request(parameters, tmp_path, project, logged):
+    context = QgsProcessingContext()
+    context.setProject(project)
+    wanted = {
+        "MOVING": [parameters["MOVING"]], "REFERENCE": parameters["REFERENCE"], "FOLDER": str(tmp_path / "many"),
+    }  # fmt: skip
+    results = processing.run("georeg:batch", wanted, context=context, feedback=QgsProcessingFeedback(False))
+    assert list(context.layersToLoadOnCompletion()) == [results["FOOTPRINTS"]]
+    assert "--resume" in logged()["arguments"]
+    run("batch", {**wanted, "SHOW": False, "RESUME": False})
+    assert "--overwrite" in logged()["arguments"]
+    assert "--resume" not in logged()["arguments"]
+
+
+def test_batch_with_the_reference_alone_is_refused(parameters, tmp_path):
+    with pytest.raises(QgsProcessingException, match="two different images"):
+        run("batch", {
+            "MOVING": [parameters["REFERENCE"]], "REFERENCE": parameters["REFERENCE"], "FOLDER": str(tmp_path),
+        })  # fmt: skip
 
 
 def test_a_batch_in_which_nothing_succeeds_raises(parameters, tmp_path, monkeypatch):
@@ -302,8 +321,12 @@ def test_batch_without_images_or_table_is_refused(tmp_path):
 
 
 def test_evaluate_writes_the_scores(tmp_path):
-    results = run("evaluate", {"FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "scores.json")})
-    assert json.load(open(results["OUTPUT"])) == {"all": {"sr5": 0.9}}
+    listener = Listener()
+    parameters = {"FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "scores.json")}
+    results = run("evaluate", parameters, listener)
+    assert json.load(open(results["OUTPUT"]))["summary"]["all"]["SR@5"] == 0.9
+    assert (results["PAIRS"], results["RIGHT_5"], results["AUC_10"]) == (20, 0.9, 0.7)
+    assert "all: 20 pairs; right: 50 % within 3 px, 90 % within 5 px, 100 % within 10 px" in listener.infos
 
 
 def test_results_are_styled_when_processing_loads_them(parameters, project):

@@ -13,10 +13,6 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 
-from georeg_qgis.executable.command import Machine, Match
-from georeg_qgis.executable.process import Cancelled
-from georeg_qgis.executable.run import run_georeg
-
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_data"
 GEOREG = os.environ.get("GEOREG_EXECUTABLE", "")
@@ -241,24 +237,3 @@ def _vertex(values, index):
         return 0.0
     before, peak, after = values[index - 1 : index + 2]
     return 0.5 * (before - after) / (before - 2 * peak + after)
-
-
-@pytest.mark.parametrize("stage", ["overview", "tiles", "write"])
-def test_cancelling_georeg_at_any_stage_leaves_nothing(stage, tmp_path):
-    reached = []
-    outputs = [str(tmp_path / name) for name in ("out.tif", "r.json", "report.html", "ties.gpkg")]
-    request = Match(
-        str(SAMPLE / "sar.tif"),
-        str(SAMPLE / "optical.tif"),
-        *outputs[:2],
-        points=(outputs[3],),
-        report=outputs[2],
-    )
-    with pytest.raises(Cancelled):
-        run_georeg(
-            request.arguments(GEOREG, Machine()),
-            lambda progress: reached.append(progress.stage == stage),
-            is_cancelled=lambda: any(reached),
-            outputs=request.outputs,
-        )
-    assert list(tmp_path.iterdir()) == []

@@ -98,6 +98,33 @@ def test_georeg_is_installed_used_and_removed(qgis_app, tmp_path, package, monke
     assert not installation.folder.exists()
 
 
+def test_an_installation_that_is_cancelled_leaves_nothing(qgis_app, tmp_path, package, monkeypatch):
+    installation = Installation.in_profile(str(tmp_path / "profile"))
+    monkeypatch.setattr(settings, "own_installation", lambda: installation)
+    dialog = InstallDialog()
+    dialog.python.setFilePath(find_python())
+    dialog.source.setFilePath(str(package))
+    dialog.install_button.click()
+    wait_for(lambda: "venv" in dialog.log.toPlainText(), "the first step")
+    dialog.cancel_button.click()
+    wait_for(lambda: not dialog.cancel_button.isEnabled(), "the end", 30)
+    assert "Cancelled. Nothing is left of it." in dialog.log.toPlainText()
+    assert not installation.folder.exists()
+    assert not dialog.has_installed
+
+
+def test_the_page_uses_what_was_just_installed(page, monkeypatch):
+    """And OK does not bring back the program that was chosen before."""
+    told = []
+    monkeypatch.setattr(page, "_on_change", lambda: told.append("changed"))
+    monkeypatch.setattr(InstallDialog, "exec", lambda dialog: setattr(dialog, "has_installed", True))
+    page.install_button.click()
+    assert page.program.filePath() == ""
+    page.apply()
+    assert settings.chosen_executable() == ""
+    assert told == ["changed", "changed"]
+
+
 def test_an_old_python_is_told_in_the_log(qgis_app, tmp_path, package):
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\necho 3.9\n")

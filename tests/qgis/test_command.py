@@ -60,10 +60,14 @@ def test_the_other_commands() -> None:
     machine = Machine(device="cpu", threads=2)
     warp = Warp("a.tif", "o.tif", "r.json").arguments("georeg", machine)
     assert warp[:4] == ["georeg", "warp", "--registration", "r.json"]
+    assert warp[4:6] == ["--num-threads", "2"]
     assert warp[-3:] == ["--", "a.tif", "o.tif"]
     batch = Batch("pairs.csv", "out", jobs=4).arguments("georeg", machine)
     assert Batch("p.csv", "out", transform="tps").arguments("georeg", machine)[4:6] == ["--transform", "tps"]
     assert batch[:7] == ["georeg", "batch", "-o", "out", "-j", "4", "--resume"]
+    anew = Batch("pairs.csv", "out", resume=False).arguments("georeg", machine)
+    assert "--overwrite" in anew
+    assert "--resume" not in anew
     assert Evaluate("dir", hard=True).arguments("georeg", machine)[2] == "--hard"
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from georeg_qgis.executable import process
+from georeg_qgis.executable.failure import GeoregFailed
 from georeg_qgis.executable.leftovers import Outputs
 from georeg_qgis.executable.process import Cancelled
 from georeg_qgis.executable.run import run_georeg
@@ -49,6 +51,21 @@ def test_whole_outputs_are_withdrawn_if_they_are_new(tmp_path: Path) -> None:
     new.write_bytes(b"whole")
     assert written.withdraw() == [str(new)]
     assert old.exists()
+
+
+def test_a_run_that_ends_with_qgis_leaves_none(fake_georeg, tmp_path, monkeypatch) -> None:
+    """georeg has written one output whole when QGIS is closed and it is asked to stop."""
+    monkeypatch.setenv("FAKE_GEOREG", "sleep")
+    output = tmp_path / "out.tif"
+
+    def close(progress) -> None:
+        output.write_bytes(b"whole")
+        threading.Thread(target=process.end_all).start()
+
+    arguments = [fake_georeg, "match", "--", "a.tif", "b.tif", str(output)]
+    with pytest.raises(GeoregFailed):
+        run_georeg(arguments, close, outputs=[str(output)])
+    assert not output.exists()
 
 
 def test_a_cancelled_run_leaves_none(fake_georeg, tmp_path, monkeypatch) -> None:

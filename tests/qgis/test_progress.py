@@ -45,8 +45,17 @@ def test_the_percentage_grows_and_ends_below_100() -> None:
 def test_what_is_written_beside_the_image_has_a_name() -> None:
     report = Progress("write", 1, 3, "report")
     assert (report.words, report.count) == ("Writing the report", "")
+    done = Progress("write", 3, 3, "done")
+    assert (done.words, done.count) == ("Done", "")
     image = Progress("write", 1, 3, "resampling")
     assert (image.words, image.count) == ("Writing the aligned image", "1 of 3")
+
+
+def test_the_bar_goes_on_while_the_other_files_are_written() -> None:
+    percent = Percent()
+    steps = [(4, 4, "resampling"), (0, 3, "points"), (1, 3, "report"), (2, 3, "registration"), (3, 3, "done")]
+    values = [percent.update(Progress("write", *step)) for step in steps]
+    assert values == [96, 96, 97, 98, 99]
 
 
 def test_an_unknown_stage_shows_its_name_and_leaves_the_bar() -> None:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from qgis.core import (
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
@@ -22,7 +23,7 @@ from qgis.core import (
 
 from ..executable.command import Batch
 from ..executable.wording import in_qgis
-from ..layers import LayerRefused, raster_path, refusal
+from ..layers import LayerRefused, raster_path, refusal, same_source
 from ..versions import RASTER
 from .base import GeoregAlgorithm
 from .choices import MODALITIES, TRANSFORMS
@@ -44,6 +45,7 @@ class BatchAlgorithm(GeoregAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._request = Batch("", "")
+        self._shows = False
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
         self.add(QgsProcessingParameterMultipleLayers("MOVING", "Images to align", RASTER, optional=True))
@@ -56,10 +58,18 @@ class BatchAlgorithm(GeoregAlgorithm):
         self.add_choice("REFERENCE_MODALITY", "Kind of the reference", MODALITIES, "The sensor behind it.")
         self.add_choice("TRANSFORM", "Transform", TRANSFORMS)
         self.add(QgsProcessingParameterFolderDestination("FOLDER", "Folder for the results"))
+        show = QgsProcessingParameterBoolean(
+            "SHOW", "Show on the map which areas were aligned, and how well", True
+        )
+        self.add(show, "One outline for each pair, coloured by its verdict.")
         jobs = QgsProcessingParameterNumber("JOBS", "Images at the same time", defaultValue=0, minValue=0)
         self.add(jobs, "0: as many as the machine allows.", advanced=True)
         resume = QgsProcessingParameterBoolean("RESUME", "Skip what is done already", True)
-        self.add(resume, "Results of an earlier run in the same folder are kept.", advanced=True)
+        self.add(
+            resume,
+            "Results of an earlier run in the same folder are kept. Otherwise they are replaced.",
+            advanced=True,
+        )
         self.add(
             QgsProcessingParameterBoolean("FAIL_FAST", "Stop at the first failure", False), advanced=True
         )
@@ -75,8 +85,11 @@ class BatchAlgorithm(GeoregAlgorithm):
         layers = self.parameterAsLayerList(parameters, "MOVING", context) if parameters.get("MOVING") else []
         if not table and not (layers and parameters.get("REFERENCE")):
             return False, "Choose the images to align and a reference, or a table of pairs."
-        chosen = [] if table else [*layers, self.parameterAsRasterLayer(parameters, "REFERENCE", context)]
+        reference = None if table else self.parameterAsRasterLayer(parameters, "REFERENCE", context)
+        chosen = [] if table else [*layers, reference]
         problem = next((words for words in map(refusal, chosen) if words), "")
+        if reference is not None and all(same_source(layer, reference) for layer in layers):
+            problem = "The image to align and the reference are the same. Choose two different images."
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def prepareAlgorithm(self, parameters: dict, context, feedback) -> bool:
@@ -96,24 +109,30 @@ class BatchAlgorithm(GeoregAlgorithm):
             resume=self.parameterAsBool(parameters, "RESUME", context),
             fail_fast=self.parameterAsBool(parameters, "FAIL_FAST", context),
         )
+        self._shows = self.parameterAsBool(parameters, "SHOW", context)
         return True
 
     def processAlgorithm(self, parameters: dict, context, feedback) -> dict[str, Any]:
         """Pairs that failed are told and counted, not raised: the other results are there and are wanted."""
         summary = self.run_georeg(self._request, feedback, accepted_codes=(0, FINISHED_WITH_FAILURES))
         counts, failed = summary.get("counts") or {}, summary.get("failed") or []
-        done = int(counts.get("pass", 0)) + int(counts.get("warn", 0)) + int(summary.get("skipped") or 0)
+        done = int(counts.get("pass", 0)) + int(counts.get("warn", 0))  # those of earlier runs among them
         for pair in failed:
             feedback.reportError(f"{pair.get('name')}: {in_qgis(str(pair.get('error')))}")
+        if summary.get("unfinished"):
+            feedback.pushWarning(f"{summary['unfinished']} pairs were not tried after the first failure.")
         if failed and not done:
             raise QgsProcessingException(f"No pair could be aligned. {in_qgis(str(failed[0].get('error')))}")
-        folder = self._request.folder
+        footprints = os.path.join(self._request.folder, "footprints.gpkg")
+        if self._shows and context.project() is not None:
+            details = QgsProcessingContext.LayerDetails("Footprints", context.project(), "FOOTPRINTS")
+            context.addLayerToLoadOnCompletion(footprints, details)
         return {
-            "FOLDER": folder,
+            "FOLDER": self._request.folder,
             "DONE": done,
             "FAILED": len(failed),
-            "FOOTPRINTS": os.path.join(folder, "footprints.gpkg"),
-            "INDEX": os.path.join(folder, "index.html"),
+            "FOOTPRINTS": footprints,
+            "INDEX": os.path.join(self._request.folder, "index.html"),
         }
 
     def _table(self, parameters: dict, context) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from qgis.core import (
     QgsProcessingException,
+    QgsProcessingOutputNumber,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
@@ -18,7 +19,16 @@ from .base import GeoregAlgorithm
 from .choices import MATCHERS
 
 HELP = """<p>Registers every pair of a folder whose true alignment is known, and says how often and how
-exactly georeg was right. The documentation of georeg describes the form of such a folder.</p>"""
+exactly georeg was right: in the log, and for every pair in the file of scores. The page “benchmark” of georeg's
+documentation describes the form of such a folder.</p>"""
+FIGURES = {
+    "PAIRS": ("n", "Pairs"),
+    "RIGHT_3": ("SR@3", "Share of pairs right within 3 px"),
+    "RIGHT_5": ("SR@5", "Share of pairs right within 5 px"),
+    "RIGHT_10": ("SR@10", "Share of pairs right within 10 px"),
+    "AUC_10": ("AUC@10", "Area under that curve up to 10 px"),
+}
+"""Output -> georeg's name for the figure, words."""
 
 
 class EvaluateAlgorithm(GeoregAlgorithm):
@@ -43,6 +53,8 @@ class EvaluateAlgorithm(GeoregAlgorithm):
             "The harder test.",
         )
         self.add(QgsProcessingParameterFileDestination("OUTPUT", "Scores", "JSON files (*.json)"))
+        for name, (_, words) in FIGURES.items():
+            self.addOutput(QgsProcessingOutputNumber(name, words))
 
     def prepareAlgorithm(self, parameters: dict, context, feedback) -> bool:
         self.take_settings()
@@ -61,4 +73,14 @@ class EvaluateAlgorithm(GeoregAlgorithm):
                 json.dump(scores, stream, indent=2)
         except OSError as cause:
             raise QgsProcessingException(f"{self._output} could not be written: {cause.strerror}.") from cause
-        return {"OUTPUT": self._output}
+        summary = scores.get("summary") or {}
+        for kind, figures in summary.items():
+            feedback.pushInfo(_line(kind, figures))
+        in_all = summary.get("all") or {}
+        return {"OUTPUT": self._output, **{name: in_all.get(key) for name, (key, _) in FIGURES.items()}}
+
+
+def _line(kind: str, figures: dict[str, Any]) -> str:
+    """The figures of one kind of pairs, for people."""
+    shares = ", ".join(f"{100 * (figures.get(f'SR@{px}') or 0):.0f} % within {px} px" for px in (3, 5, 10))
+    return f"{kind}: {figures.get('n')} pairs; right: {shares}"

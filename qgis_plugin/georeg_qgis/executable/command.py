@@ -162,6 +162,7 @@ class Warp:
             self.registration,
             *_valued("--of", self.driver),
             *self.grid.options(),
+            *Machine(threads=machine.threads).options(),
             "--overwrite",
             *MACHINE_READABLE,
             "--",
@@ -172,7 +173,7 @@ class Warp:
 
 @dataclass(frozen=True)
 class Batch:
-    """One `georeg batch`: a table of pairs into a folder."""
+    """One `georeg batch`: a table of pairs into a folder; results that are there are kept (resume) or replaced."""
 
     pairs: str
     folder: str
@@ -193,7 +194,7 @@ class Batch:
             *_chosen("--reference-modality", self.reference_modality),
             *_chosen("--transform", self.transform),
             *_valued("-j", self.jobs or None),
-            *_flag("--resume", self.resume),
+            "--resume" if self.resume else "--overwrite",
             *_flag("--fail-fast", self.fail_fast),
             *Machine(device=machine.device, memory_gb=machine.memory_gb).options(),
             *MACHINE_READABLE,

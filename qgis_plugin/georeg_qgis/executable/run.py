@@ -14,6 +14,8 @@ from .process import Cancelled, Finished, run_program
 from .progress import Progress, parse_progress
 from .wording import in_qgis
 
+INTERRUPTED = 130  # QGIS is closing, or someone else asked georeg to stop
+
 _versions: dict[tuple[str, float], str] = {}
 
 
@@ -32,7 +34,7 @@ def run_georeg(
         on_progress: gets the progress reports; on_text the other lines of stderr.
         is_cancelled: asked ten times a second.
         accepted_codes: exit codes that come with a result.
-        outputs: files that are to be written; what a run that is cancelled made of them is removed.
+        outputs: files that are to be written; what a run that is cancelled or interrupted made of them is removed.
 
     Raises:
         GeoregFailed: another exit code, or no JSON; its message is georeg's own sentence.
@@ -53,7 +55,9 @@ def run_georeg(
     except Cancelled:
         written.withdraw()
         raise
-    if finished.code < 0:
+    if finished.code == INTERRUPTED:
+        written.withdraw()
+    elif finished.code < 0:
         written.tidy()
     if finished.code not in accepted_codes:
         raise GeoregFailed(in_qgis(failure_sentence(finished.code, finished.stderr_lines)), finished.code)
