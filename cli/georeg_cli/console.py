@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+log = logging.getLogger("georeg")
+
 PROGRESS_MODES = ("auto", "bar", "json", "none")
 Progress = Callable[[str, int, int, str], None]
 
@@ -49,7 +51,7 @@ def verbosity_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def reporting(mode: str) -> Iterator[Progress]:
-    """A progress callback for a mode of PROGRESS_MODES, closed at the end."""
+    """A progress callback for a mode of PROGRESS_MODES, closed at the end; what no bar shows goes into the log."""
     if mode == "auto":
         quiet = click.get_current_context().meta.get("georeg.quiet", False)
         mode = "bar" if sys.stderr.isatty() and not quiet else "none"
@@ -60,15 +62,16 @@ def reporting(mode: str) -> Iterator[Progress]:
         finally:
             bar.close()
     else:
-        yield print_json if mode == "json" else say_nothing
+        yield print_json if mode == "json" else log_progress
 
 
 def print_json(stage: str, done: int, total: int, message: str) -> None:
     click.echo(json.dumps({"stage": stage, "done": done, "total": total, "message": message}), err=True)
 
 
-def say_nothing(stage: str, done: int, total: int, message: str) -> None:
-    """For those who do not want to know."""
+def log_progress(stage: str, done: int, total: int, message: str) -> None:
+    """Seen with -v only."""
+    log.info("%s %s %s", stage, f"{done}/{total}" if total else done, message)
 
 
 class Bar:

@@ -97,8 +97,8 @@ def report(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         silence_stdout()
         return 0
-    log.debug("the error's origin", exc_info=error)
     code, message = explain(error)
+    log.log(logging.INFO if code == EXIT_UNEXPECTED else logging.DEBUG, "the error's origin", exc_info=error)
     click.echo(f"georeg: error: {message}", err=True)
     return code
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def summary_lines(registration: Registration, written: Sequence[str]) -> list[str]:
     """Verdict, accuracy, support, reasons and what was written."""
     quality, transform = registration.quality, registration.transform
-    lines = [f"verdict    {quality.verdict}, right with probability {quality.probability_correct:.2f}"]
+    lines = [f"verdict    {quality.verdict}, right with probability {probability_text(registration)}"]
     if transform is not None:
         lines.append(
             f"transform  {transform.kind}, {registration.moving.name} to {registration.reference.name}"
@@ -22,6 +22,12 @@ def summary_lines(registration: Registration, written: Sequence[str]) -> list[st
     lines.append(f"support    {agreeing}, over {quality.coverage:.0%} of the overlap")
     lines += [f"because    {reason}" for reason in quality.reasons]
     return lines + [f"wrote      {path}" for path in written]
+
+
+def probability_text(registration: Registration) -> str:
+    """Two digits; certainty is never claimed."""
+    probability = registration.quality.probability_correct
+    return "> 0.99" if probability > 0.99 else f"{probability:.2f}"
 
 
 def accuracy_text(registration: Registration) -> str:

@@ -208,7 +208,7 @@ def read_archive(
     roots = [Path(place) for place in places]
     for root in roots:
         if not root.exists():
-            raise InputError(f"{root} does not exist")
+            raise InputError(f"{root} does not exist: check the path")
     threads = threads or min(16, os.cpu_count() or 1)
     modalities = read_manifest(manifest, roots)
     hoard = _Hoard(max_gigabytes * 1e9)

@@ -94,8 +94,9 @@ def manifest_rows(root: Path, group: str) -> list[dict[str, str]]:
             rows = [row for row in csv.DictReader(manifest) if group in ("all", groups.get(row["id"]))]
             return sorted(rows, key=lambda row: row["id"])
     except (OSError, KeyError) as error:
+        cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"no column {error}"
         raise InputError(
-            f"{root} is not a benchmark folder ({error}): it needs manifest.csv, split.csv and pairs/"
+            f"{root} is not a benchmark folder ({cause}): it needs manifest.csv, split.csv and pairs/"
         ) from error
 
 

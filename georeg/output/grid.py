@@ -70,9 +70,11 @@ def plan_grid(mapping: Mapping, moving: Scene, reference: Scene, options: Output
         )
     if options.bbox and geocoding is not None:
         _check_bbox(options, options.bbox, footprint, geocoding, moving)
-    if options.grid == "moving" or options.dst_crs or options.resolution:
+    has_pixels_on_the_map = isinstance(geocoding, AffineGeocoding)
+    own_extent = options.bbox and not has_pixels_on_the_map
+    if options.grid == "moving" or options.dst_crs or options.resolution or own_extent:
         made = _north_up(mapping, moving, reference, geocoding, footprint, options)
-    elif isinstance(geocoding, AffineGeocoding):
+    elif has_pixels_on_the_map:
         made = _cropped(reference, geocoding, footprint, options)
     else:
         made = OutputGrid(reference.grid, _same, reference.gcps, reference.tags.get("rpcs"))

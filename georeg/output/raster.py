@@ -9,6 +9,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from georeg.errors import UsageError
+from georeg.output.creation import check_creation_options
 from georeg.output.georeference import write_georeferenced, write_vrt
 from georeg.output.options import OutputOptions, Progress, no_progress
 from georeg.output.warp import write_warped
@@ -48,13 +49,15 @@ def check_options(path: str | os.PathLike[str], options: OutputOptions) -> None:
     """Refuse what no image could be written with, before any work is done.
 
     Raises:
-        UsageError: an unknown GDAL driver or CRS, an empty bbox, a VRT whose name does not end in .vrt.
+        UsageError: an unknown GDAL driver, creation option or CRS, an empty bbox, a VRT not called .vrt.
     """
     if options.mode == "vrt" and not os.fspath(path).lower().endswith(".vrt"):
         raise UsageError(f"{path} is to hold a VRT: let its name end in .vrt.")
     with rasterio.Env() as env:
         if options.mode == "resample" and options.driver not in env.drivers():
             raise UsageError(f"This GDAL has no driver {options.driver!r}: try --of COG or --of GTiff.")
+    if options.mode != "vrt":
+        check_creation_options(options.driver, options.creation_options)
     if options.dst_crs is not None:
         _check_crs(options.dst_crs)
     if options.bbox is not None and not (

@@ -23,13 +23,16 @@ def read_registration(path: str | os.PathLike[str]) -> Registration:
     Raises:
         InputError: the file is missing, or holds no registration of this schema.
     """
+    name = os.fspath(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise InputError(f"The registration {name} does not exist: check the path.") from error
+    except OSError as error:
         raise InputError(
-            f"The registration {os.fspath(path)} cannot be read ({error}): check the path."
+            f"The registration {name} cannot be read ({error.strerror}): check the path and its permissions."
         ) from error
-    return parse_registration(text, os.fspath(path))
+    return parse_registration(text, name)
 
 
 def parse_registration(text: str, name: str) -> Registration:

@@ -118,7 +118,7 @@ def coverage(inlier_xy: FloatArray, overlap: shapely.Geometry, reach_share: floa
     near = shapely.union_all(
         shapely.buffer(shapely.points(_thinned(inlier_xy, reach / 4)), reach, quad_segs=4)
     )
-    return float(near.intersection(overlap).area / overlap.area)
+    return min(1.0, float(near.intersection(overlap).area / overlap.area))
 
 
 def _thinned(points_xy: FloatArray, cell: float) -> FloatArray:

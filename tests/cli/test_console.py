@@ -46,6 +46,12 @@ def test_a_bar_when_it_is_asked_for():
     assert "write" in bar
 
 
+def test_progress_without_a_bar_is_in_the_log():
+    assert "tiles 1/2 half" in said("-v")
+    assert "write 1" in said("-v", "--progress", "none")
+    assert "tiles 1/2 half" not in said("-v", "--progress", "json")
+
+
 def test_verbosity():
     assert "mind this" in said()
     assert "doing that" not in said()

@@ -1,6 +1,7 @@
 """The frame of the command line: cheap help, completion, exit codes, verbosity."""
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -114,6 +115,14 @@ def test_an_unexpected_error_says_how_to_learn_more(command):
     assert done.exit_code == 1
     assert "unexpected ZeroDivisionError: division by zero" in done.stderr
     assert "-v" in done.stderr
+
+
+def test_v_shows_where_an_unexpected_error_came_from(command, caplog):
+    with caplog.at_level(logging.INFO, "georeg"):
+        command(failing(errors.InputError("a.tif does not exist: check the path.")))()
+        assert "Traceback" not in caplog.text
+        command(failing(ZeroDivisionError("division by zero")))()
+        assert "in function" in caplog.text
 
 
 def test_ctrl_c_ends_with_130(command):

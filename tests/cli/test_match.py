@@ -73,6 +73,8 @@ def test_the_summary_for_people(matched):
     words = [line.split()[0] for line in lines]
     assert words == ["verdict", "transform", "accuracy", "support", "because", "wrote"]
     assert registration.quality.verdict in lines[0]
+    assert lines[0].endswith(("> 0.99", f"{registration.quality.probability_correct:.2f}"))
+    assert not lines[0].endswith("1.00"), "certainty is never claimed"
     assert registration.transform.kind in lines[1]
     assert " px RMSE" in lines[2]
     assert " m)" in lines[2]
@@ -82,6 +84,7 @@ def test_registration_json_fits_the_schema_and_the_truth(matched, small_pair):
     content = json.loads((matched[1] / "r.json").read_text())
     jsonschema.validate(content, SCHEMA)
     assert content["quality"]["verdict"] in ("pass", "warn")
+    assert set(content["run"]) == set(SCHEMA["$defs"]["run"]["properties"])
     assert content["moving"]["path"] == small_pair.moving
     assert content["moving"]["modality"] == "sar"
     assert content["reference"]["modality"] == "optical"
@@ -208,6 +211,10 @@ class TestWarp:
         (tmp_path / "r.json").write_text("{}")
         done = run("warp", small_pair.moving, tmp_path / "out.tif", "--registration", tmp_path / "r.json")
         assert (done.exit_code, "holds no registration" in done.stderr) == (4, True)
+        done = run("warp", small_pair.moving, tmp_path / "out.tif", "--registration", small_pair.moving)
+        assert (done.exit_code, "holds no JSON" in done.stderr) == (4, True)
+        done = run("warp", small_pair.moving, tmp_path / "out.tif", "--registration", tmp_path / "none.json")
+        assert (done.exit_code, "none.json does not exist: check the path" in done.stderr) == (4, True)
 
 
 def test_the_committed_pair(sample_pair, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from georeg.errors import UsageError
 from georeg.geometry.pixelmap import PixelMap
 from georeg.geometry.transforms import MatrixTransform
-from georeg.output import write_raster
+from georeg.output import check_options, write_raster
 from georeg.output.options import OutputOptions
 from georeg.raster import Geocoding, open_scene
 from georeg.raster.files import open_dataset
@@ -47,3 +47,24 @@ def test_existing_files_and_inputs_stay(registration, tmp_path, mode, name):
     if mode != "vrt":
         with pytest.raises(UsageError, match="also an input"):
             write_raster(registration, registration.moving.path, OutputOptions(mode=mode, overwrite=True))
+
+
+@pytest.mark.parametrize(
+    ("driver", "wrong"),
+    [("COG", {"COMPRES": "ZSTD"}), ("GTiff", {"COMPRESS": "ZIP"}), ("PNG", {"TILED": "YES"})],
+)
+def test_creation_options_that_gdal_would_only_warn_of(driver, wrong):
+    ((key, value),) = wrong.items()
+    with pytest.raises(UsageError, match=f"--co {key}={value}: .*creation option.*{driver.lower()}.html"):
+        check_options("o.tif", OutputOptions(driver=driver, creation_options=wrong))
+
+
+@pytest.mark.parametrize(
+    ("driver", "right"),
+    [
+        ("COG", {"COMPRESS": "ZSTD", "LEVEL": "3"}), ("GTiff", {"TILED": "YES", "PREDICTOR": "2"}),
+        ("JPEG", {"QUALITY": "80"}), ("JP2OpenJPEG", {"REVERSIBLE": "YES"}),
+    ],
+)  # fmt: skip
+def test_creation_options_that_gdal_knows(driver, right):
+    check_options("o.tif", OutputOptions(driver=driver, creation_options=right))

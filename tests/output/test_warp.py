@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,21 +121,32 @@ def test_without_georeferencing_the_output_is_the_references_pixel_frame(moving,
     assert read(tmp_path / "q.tif")[0].shape == (2, 1280, 1400)
 
 
-def test_reference_placed_by_control_points_hands_them_on(moving, tmp_path):
-    reference = reference_scene()
+@pytest.fixture
+def reference_by_control_points():
+    """The reference scene, placed by GCPs at its four corners instead of a geotransform."""
     points = np.array(
         [[0, 0, 5e5, 5e6], [700, 0, 507000, 5e6], [0, 640, 5e5, 4993600], [700, 640, 507000, 4993600.0]]
     )
-    from dataclasses import replace
+    plain = reference_scene()
+    return replace(plain, grid=replace(plain.grid, geotransform=None), geocoding="gcps", gcps=points)
 
-    reference = replace(
-        reference, grid=replace(reference.grid, geotransform=None), geocoding="gcps", gcps=points
-    )
-    write_warped(moving(), rotation(x=5), reference, tmp_path / "o.tif", PLAIN)
+
+def test_reference_placed_by_control_points_hands_them_on(moving, reference_by_control_points, tmp_path):
+    write_warped(moving(), rotation(x=5), reference_by_control_points, tmp_path / "o.tif", PLAIN)
     with open_dataset(tmp_path / "o.tif") as dataset:
         gcps, crs = dataset.gcps
-    assert [(g.col, g.row, g.x, g.y) for g in gcps] == [tuple(p) for p in points]
+    assert [(g.col, g.row, g.x, g.y) for g in gcps] == [tuple(p) for p in reference_by_control_points.gcps]
     assert crs == UTM
+
+
+def test_an_extent_is_obeyed_where_the_reference_has_control_points_only(
+    moving, reference_by_control_points, tmp_path
+):
+    options = replace(PLAIN, bbox=(501000.0, 4997000.0, 503000.0, 4999000.0))
+    write_warped(moving(), rotation(), reference_by_control_points, tmp_path / "o.tif", options)
+    with open_dataset(tmp_path / "o.tif") as dataset:
+        assert tuple(dataset.bounds) == options.bbox
+        assert dataset.read()[:, 0, 0] == pytest.approx([100.5, 100.5], abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def registration(pair, kind="affine", prior=True):
     before = GeocodingPrior.between(moving, reference) if prior else None
     nothing = np.zeros((0, 2))
     tie = Tie(nothing, nothing, np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), nothing)
-    run = {"version": "0.1.0", "seed": 3, "seconds": {"tiles": np.float64(1.5)}, "tiles": np.int64(4)}
+    run = {"version": "0.1.0", "seed": 3, "seconds": {"tiles": np.float64(1.5)}, "tiles_used": np.int64(4)}
     return Registration(
         moving, reference, PixelMap(correction(kind), before, moving.grid), tie, QUALITY, (), run
     )
@@ -56,7 +56,7 @@ def test_the_same_points_after_a_round_trip(small_pair, kind, prior):
     assert np.allclose(again.transform.matrix, found.transform.matrix)
     assert again.quality.reasons == ("few check points",)
     assert again.quality.ce90_px is None
-    assert (again.run["tiles"], again.run["seconds"]) == (4, {"tiles": 1.5})
+    assert (again.run["tiles_used"], again.run["seconds"]) == (4, {"tiles": 1.5})
     assert stored(again) == text
 
 
