@@ -127,18 +127,54 @@ def adjusted(count: int, edges: Sequence[Edge], anchor: int = 0, kind: str = "af
 def chained(count: int, edges: Sequence[Edge], anchor: int = 0) -> Adjustment:
     """Corrections by following one path of registrations from each image to the anchor, the shortest one."""
     matrices = np.full((count, 3, 3), np.nan)
+    weights = np.zeros(len(edges))
+    ways = [(way, image) for image, way in enumerate(routes(count, edges, anchor)) if way is not None]
     matrices[anchor] = np.eye(3)
-    weights, waiting = np.zeros(len(edges)), deque([anchor])
+    for way, image in sorted(ways, key=lambda one: len(one[0])):
+        if way:
+            step = edges[way[0]] if edges[way[0]].first == image else edges[way[0]].reversed
+            matrices[image] = matrices[step.second] @ step.matrix
+            weights[way[0]] = 1.0
+    residual = np.array([_rms(_mismatch(edge, matrices)) for edge in edges])
+    return Adjustment(matrices, weights, residual)
+
+
+def routes(count: int, edges: Sequence[Edge], anchor: int = 0) -> list[tuple[int, ...] | None]:
+    """For each image the numbers of the edges on a shortest way to the anchor, None where there is no way."""
+    ways: list[tuple[int, ...] | None] = [None] * count
+    ways[anchor] = ()
+    waiting = deque([anchor])
     while waiting:
         known = waiting.popleft()
         for number, edge in enumerate(edges):
-            step = edge if edge.second == known else edge.reversed
-            if step.second == known and not np.isfinite(matrices[step.first]).all():
-                matrices[step.first] = matrices[known] @ step.matrix
-                weights[number] = 1.0
-                waiting.append(step.first)
-    residual = np.array([_rms(_mismatch(edge, matrices)) for edge in edges])
-    return Adjustment(matrices, weights, residual)
+            if known in (edge.first, edge.second):
+                other = edge.first if edge.second == known else edge.second
+                if ways[other] is None:
+                    ways[other] = (number, *(ways[known] or ()))
+                    waiting.append(other)
+    return ways
+
+
+def carried_px(count: int, edges: Sequence[Edge], errors_px: Sequence[float], anchor: int = 0) -> FloatArray:
+    """(count,) what the edges' errors come to at each image, if they are independent; infinite without a way.
+
+    Their squares add along a chain, and several ways share the load: the standard error of a weighted least-squares
+    solution for shifts, which is the effective resistance between image and anchor in a network of squared errors.
+    """
+    reached = reachable(count, edges, anchor)
+    free = {image: place for place, image in enumerate(sorted(reached - {anchor}))}
+    laplacian = np.zeros((len(free), len(free)))
+    for edge, error in zip(edges, errors_px, strict=True):
+        ends = [free[image] for image in (edge.first, edge.second) if image in free]
+        conductance = 1.0 / max(error, 1e-6) ** 2 if edge.first in reached else 0.0
+        for end in ends:
+            laplacian[end, end] += conductance
+        if len(ends) == 2:
+            laplacian[ends, ends[::-1]] -= conductance
+    carried = np.full(count, np.inf)
+    carried[anchor] = 0.0
+    carried[list(free)] = np.sqrt(np.diag(np.linalg.inv(laplacian)))
+    return carried
 
 
 def reachable(count: int, edges: Sequence[Edge], anchor: int) -> set[int]:

@@ -37,8 +37,11 @@ class DaskCluster:
             import distributed
         except ImportError as error:
             raise UsageError("Dask is not installed: pip install 'georeg[dask]'.") from error
-        for name in ("distributed", "distributed.scheduler", "distributed.core", "distributed.nanny"):
+        for name in ("distributed", "distributed.scheduler", "distributed.core"):
             logging.getLogger(name).setLevel(logging.WARNING)  # each sets itself to INFO when it is imported
+        logging.getLogger("distributed.nanny").setLevel(
+            logging.ERROR
+        )  # it warns of workers that close slowly
         self._cluster: Any = None
         if address == "local":
             self._cluster = distributed.LocalCluster(

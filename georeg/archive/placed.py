@@ -114,13 +114,17 @@ def solved_registration(solution: dict[str, Any], moving: str, frame: str) -> Re
 
 
 def _quality(entry: dict[str, Any], reference: Scene) -> Quality:
-    """What the registrations of an image say of its place; CE90 as of a circular normal error."""
-    residual = entry["residual_px"]
-    ce90_px = None if residual is None else 1.5175 * residual
+    """What the registrations of an image say of its place."""
+    residual, ce90_px = entry["residual_px"], entry["ce90_px"]
+    trusted = entry["registrations"] - entry["outvoted"]
     reasons = []
-    if residual is None:
+    if trusted == 0:
         reasons.append("The other registrations outvote every one of this image.")
-    elif entry["registrations"] - entry["outvoted"] == 1:
+    elif entry["doubtful"]:
+        reasons.append(
+            f"{entry['doubtful']} of the {trusted} registrations that lead to the frame are doubtful."
+        )
+    elif trusted == 1 and residual is not None:
         reasons.append("Only one registration places this image, so nothing checks it.")
     return Quality(
         verdict="warn" if reasons else "pass",
@@ -132,7 +136,7 @@ def _quality(entry: dict[str, Any], reference: Scene) -> Quality:
         ce90_m=None if ce90_px is None or reference.gsd_m is None else ce90_px * reference.gsd_m,
         coverage=1.0,
         matches=entry["registrations"],
-        inliers=entry["registrations"] - entry["outvoted"],
+        inliers=trusted,
     )
 
 

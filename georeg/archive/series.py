@@ -17,9 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from georeg.archive.adjustment import FLOOR_PX, PARAMETERS, Adjustment, Edge, adjusted, chained, loops
+from georeg.archive.adjustment import (
+    FLOOR_PX,
+    PARAMETERS,
+    Adjustment,
+    Edge,
+    adjusted,
+    carried_px,
+    chained,
+    loops,
+    routes,
+)
 from georeg.archive.batch import Batch, BatchResult, OnRecord, run_batch
 from georeg.archive.jobs import job_names
+from georeg.archive.manifest import Record
 from georeg.archive.pairs import Pair
 from georeg.archive.placed import PlacedImage, place
 from georeg.archive.pool import Executor
@@ -32,6 +43,10 @@ MODES = ("reference", "chain", "joint")
 SCHEMA = "georeg.series/1"
 GRID_STEPS = 7
 LEAST_POINTS = 6
+POINTS_IN_ONE = 10.0
+"""A registration's figures are about single points; as a whole it is more exact by about the root of this."""
+CE90_OF_RMS = 1.5175
+"""Of a circular normal error."""
 TRUSTED_WEIGHT = 0.25
 """Registrations with less weight than this are called outvoted."""
 
@@ -145,7 +160,7 @@ def solve(series: Series, neighbours: BatchResult) -> dict[str, Any]:
         raise NotRegistrableError(
             "None of the images could be registered to its neighbours: see neighbours/index.html for why."
         )
-    return _solution(series, placed, edges, [record.probability_correct or 0.0 for record in made], found)
+    return _solution(series, placed, edges, made, found)
 
 
 def edge_of(
@@ -165,8 +180,7 @@ def edge_of(
         return None
     quality = registration.quality
     sigma = quality.holdout_rmse_px or quality.rmse_px or 1.0
-    # a registration's figures are about single points; as a whole it is more exact by about the root of ten
-    sigma = max(sigma * second_placed.px_per_frame_px / math.sqrt(10.0), FLOOR_PX)
+    sigma = max(sigma * second_placed.px_per_frame_px / math.sqrt(POINTS_IN_ONE), FLOOR_PX)
     return Edge(first, second, a[good], b[good], sigma)
 
 
@@ -174,26 +188,21 @@ def _solution(
     series: Series,
     placed: Sequence[PlacedImage],
     edges: Sequence[Edge],
-    probabilities: Sequence[float],
+    made: Sequence[Record],
     found: Adjustment,
 ) -> dict[str, Any]:
     closures = [loop.error_px for loop in loops(edges)]
-    images = []
-    for number, (path, image) in enumerate(zip(series.stack, placed, strict=True)):
-        own = [k for k, edge in enumerate(edges) if number in (edge.first, edge.second)]
-        trusted = [k for k in own if found.weights[k] >= TRUSTED_WEIGHT]
-        residual = found.residual_px[trusted]
-        images.append(
-            {
-                "path": path,
-                "placed_by": image.placed_by,
-                "matrix": found.matrices[number].tolist() if found.connected(number) else None,
-                "registrations": len(own),
-                "outvoted": len(own) - len(trusted),
-                "residual_px": round(float(np.sqrt(np.mean(residual**2))), 4) if trusted else None,
-                "probability_correct": together([probabilities[k] for k in trusted]),
-            }
-        )
+    describe = _chain_places if series.mode == "chain" else _joint_places
+    places = describe(placed, edges, made, found)
+    images = [
+        {
+            "path": path,
+            "placed_by": image.placed_by,
+            "matrix": found.matrices[number].tolist() if found.connected(number) else None,
+            **places[number],
+        }
+        for number, (path, image) in enumerate(zip(series.stack, placed, strict=True))
+    ]
     return {
         "schema": SCHEMA,
         "mode": series.mode,
@@ -216,6 +225,66 @@ def _solution(
             "max": round(max(closures), 4) if closures else None,
         },
     }
+
+
+def _chain_places(
+    placed: Sequence[PlacedImage], edges: Sequence[Edge], made: Sequence[Record], found: Adjustment
+) -> list[dict[str, Any]]:
+    """How well each image of a chain is placed: all registrations on its way to the frame must be right."""
+    carried = carried_px(len(placed), edges, _ce90_px(placed, edges, made))
+    places = []
+    for image, way in enumerate(routes(len(placed), edges)):
+        steps = [made[k] for k in way or ()]
+        places.append(
+            {
+                "registrations": len(steps),
+                "outvoted": 0,
+                "residual_px": None,
+                "ce90_px": _rounded(carried[image]),
+                "probability_correct": round(math.prod(one.probability_correct or 0.0 for one in steps), 4),
+                "doubtful": sum(one.verdict != "pass" for one in steps),
+            }
+        )
+    return places
+
+
+def _joint_places(
+    placed: Sequence[PlacedImage], edges: Sequence[Edge], made: Sequence[Record], found: Adjustment
+) -> list[dict[str, Any]]:
+    """How well each image is placed by the registrations that have kept their weight, and by what they agree to."""
+    kept = [k for k in range(len(edges)) if found.weights[k] >= TRUSTED_WEIGHT]
+    errors = _ce90_px(placed, edges, made)
+    carried = carried_px(len(placed), [edges[k] for k in kept], [errors[k] for k in kept])
+    places = []
+    for image in range(len(placed)):
+        own = [k for k, edge in enumerate(edges) if image in (edge.first, edge.second)]
+        trusted = [k for k in own if k in kept]
+        residual = float(np.sqrt(np.mean(found.residual_px[trusted] ** 2))) if trusted else math.inf
+        places.append(
+            {
+                "registrations": len(own),
+                "outvoted": len(own) - len(trusted),
+                "residual_px": _rounded(residual),
+                "ce90_px": _rounded(max(carried[image], CE90_OF_RMS * residual)) if image else 0.0,
+                "probability_correct": together([made[k].probability_correct or 0.0 for k in trusted]),
+                "doubtful": 0,
+            }
+        )
+    return places
+
+
+def _ce90_px(placed: Sequence[PlacedImage], edges: Sequence[Edge], made: Sequence[Record]) -> list[float]:
+    """CE90 of each registration in frame pixels, by its own held-out points."""
+    return [
+        record.ce90_px * placed[edge.second].px_per_frame_px
+        if record.ce90_px
+        else CE90_OF_RMS * edge.sigma_px * math.sqrt(POINTS_IN_ONE)
+        for edge, record in zip(edges, made, strict=True)
+    ]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def together(probabilities: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from georeg.archive.adjustment import Edge, adjusted, chained, loops
+from georeg.archive.adjustment import Edge, adjusted, carried_px, chained, loops, routes
 from georeg.geometry.transforms import apply_matrix
 
 SIDE = 1000.0
@@ -113,3 +113,26 @@ def test_anchor_may_be_any_image():
     assert np.array_equal(solution.matrices[3], np.eye(3))
     relative = np.linalg.inv(truth[3]) @ truth
     assert corner_errors(solution.matrices, relative).mean() < 1.0
+
+
+def between(*pairs):
+    return [Edge(i, j, GRID, GRID) for i, j in pairs]
+
+
+def test_errors_add_along_a_chain_and_share_several_ways():
+    chain = between((1, 0), (2, 1), (3, 2))
+    np.testing.assert_allclose(carried_px(4, chain, [0.3, 0.4, 1.2]), [0, 0.3, 0.5, 1.3])
+    assert routes(5, chain) == [(), (0,), (1, 0), (2, 1, 0), None]
+    twice = carried_px(3, between((1, 0), (0, 1)), [0.2, 0.2])
+    np.testing.assert_allclose(twice, [0, 0.2 / np.sqrt(2), np.inf])
+
+
+def test_carried_errors_are_those_of_the_least_squares_solution():
+    pairs = [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2)]
+    errors = np.array([0.3, 0.5, 0.2, 0.4, 0.6])
+    design = np.zeros((len(pairs), 4))
+    for row, (i, j) in enumerate(pairs):
+        design[row, i], design[row, j] = 1, -1
+    weighted = design[:, 1:] / errors[:, None]
+    expected = np.sqrt(np.diag(np.linalg.inv(weighted.T @ weighted)))
+    np.testing.assert_allclose(carried_px(4, between(*pairs), errors), [0, *expected])

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -275,6 +276,14 @@ if __name__ == "__main__":
     batch = Batch(pairs, Path({out!r}), resume=True, deliver=fake_delivery.deliver, weights=lambda match: "w")
     run_batch(batch, LocalPool(2))
 """
+
+
+def test_workers_share_out_the_gpus(make_pairs, tmp_path):
+    batch = batch_of(make_pairs(*["pass"] * 8), tmp_path / "out", deliver=fake_delivery.deliver_on)
+    result = run_batch(batch, LocalPool(4, ("cuda:0", "cuda:1")))
+    used = Counter(record.matcher for record in result.records)
+    assert set(used) == {"cuda:0", "cuda:1"}
+    assert min(used.values()) >= 2
 
 
 def test_killed_at_random_points_it_ends_with_the_same_outputs(make_pairs, tmp_path):

@@ -106,7 +106,12 @@ def test_joint_series_is_closer_to_the_truth_than_a_chain(images, tmp_path):
     loops = joint.solution["loop_closure_px"]
     assert loops["loops"] == 7 + 2 * 6
     assert joint.images.records[3].probability_correct == 0.999
-    assert chain.images.records[-1].probability_correct == 0.99
+    ends = chain.images.records[0], chain.images.records[-1]
+    assert [one.probability_correct for one in ends] == pytest.approx([0.99, 0.99**8], abs=1e-3)
+    # each registration claims a CE90 of 0.8 px: eight in a row are less exact, three that agree are more
+    assert [one.ce90_px for one in ends] == pytest.approx([0.8, 0.8 * 8**0.5], abs=1e-3)
+    assert joint.images.records[-1].ce90_px < 0.6 * ends[1].ce90_px
+    assert {one.verdict for one in chain.images.records} == {"pass"}
     assert 0.3 < loops["median"] < 2.5
     assert (tmp_path / "joint" / "index.html").exists()
     with rasterio.open(tmp_path / "joint" / "image4" / "image4.tif") as dataset:

@@ -5,7 +5,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from georeg_cli.batch import make_executor
 from georeg_cli.main import cli
+
+from georeg.archive import machine
+from georeg.registration.options import MatchOptions
 
 
 def run(*arguments, stdin=""):
@@ -86,3 +90,13 @@ def test_help_has_examples():
     result = run("--help")
     assert "--moving 'sar/*.tif'" in result.stdout
     assert "--shard I/N" in result.stdout
+
+
+def test_workers_on_gpus_are_as_many_as_these_bear(monkeypatch):
+    monkeypatch.setattr(machine, "gpu_count", lambda device: 2)
+    for jobs, per_gpu, workers in ((None, 1, 2), (8, 3, 6), (3, 3, 3)):
+        monkeypatch.setattr(machine, "worker_count", lambda memory: 40)
+        with make_executor(None, jobs, per_gpu, MatchOptions()) as pool:
+            assert pool.room == workers
+    with make_executor(None, 5, 1, MatchOptions(matcher="structural")) as pool:
+        assert pool.room == 5, "the structural matcher needs no GPU"
