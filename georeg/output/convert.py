@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 
 import rasterio
 import rasterio.shutil
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
-from georeg.errors import UsageError
+from georeg.errors import InputError, UsageError
 from georeg.output.options import OutputOptions
 from georeg.output.template import own_namespaces
 from georeg.raster.atomic import is_disk_full
-from georeg.raster.files import first_sentence, from_gdal, gdal_environment, open_dataset
+from georeg.raster.files import first_sentence, from_gdal, gdal_environment, open_dataset, reading
 
 _COG_DEFAULTS = {
     "COMPRESS": "DEFLATE",
@@ -29,6 +33,7 @@ _GTIFF_DEFAULTS = {
 """Of photographs and radar images level 1 leaves as much as level 3 (within 1 %), in two thirds of the time."""
 _MAP_LEVEL = "6"
 """Of paletted images, which compress well and fast."""
+_READ_FAILURES = ("IReadBlock", "Cannot read")
 _COG_TILE = 512
 _OWN_OVERVIEWS = ("OVERVIEW", "RESAMPLING", "TILING_SCHEME", "BLOCKSIZE")
 """Creation options that begin so ask GDAL for overviews of another kind than ours."""
@@ -58,6 +63,8 @@ def convert(source: str, target: str, options: OutputOptions, threads: int, pale
 
     Raises:
         UsageError: GDAL cannot write that format.
+        InputError: the source is damaged.
+        OSError: the disk is full (ENOSPC), whether GDAL noticed or not.
     """
     settings = {"COG": _COG_DEFAULTS, "GTiff": _GTIFF_DEFAULTS}.get(options.driver, {})
     with gdal_environment(GDAL_NUM_THREADS=threads, GDAL_TIFF_INTERNAL_MASK=True) as environment:
@@ -75,10 +82,40 @@ def convert(source: str, target: str, options: OutputOptions, threads: int, pale
             except Exception as error:
                 if is_disk_full(error) or not from_gdal(error):
                     raise
+                if any(word in str(error) for word in _READ_FAILURES):
+                    _check_readable(dataset)  # else it was GDAL's own half-made file that could not be read
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target) from error
                 raise UsageError(
                     f"GDAL's {options.driver} driver cannot hold this image ({first_sentence(error)}): "
                     "choose another with --of, or check --co."
                 ) from error
+    if options.driver in ("COG", "GTiff"):
+        _check_whole(target)
+
+
+def _check_readable(dataset: rasterio.DatasetReader) -> None:
+    """Raise InputError unless every block can be read."""
+    with reading(os.path.basename(dataset.name)):
+        for band in dataset.indexes:
+            for _, window in dataset.block_windows(band):
+                dataset.read(band, window=window)
+
+
+def _check_whole(target: str) -> None:
+    """Read the first and the last block back: GDAL does not tell of a disk that fills up as it closes the file.
+
+    Neither does it when it compresses in threads. The last block of the last band is what lies last in the file.
+    """
+    try:
+        with gdal_environment(), open_dataset(target) as written:
+            rows, cols = written.block_shapes[-1]
+            last = (written.height - 1) // rows * rows, (written.width - 1) // cols * cols
+            for band in {1, written.count}:
+                for row, col in ((0, 0), last):
+                    width, height = min(cols, written.width - col), min(rows, written.height - row)
+                    written.read(band, window=Window(col, row, width, height))
+    except (InputError, RasterioError) as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target) from error
 
 
 def _by_content(driver: str, dataset: rasterio.DatasetReader, paletted: bool) -> dict[str, str]:

@@ -20,6 +20,9 @@ _FULL_WORDS = (
     "file too large",
     "write error",
     "writeerror",
+    "tiffappendtostrip",
+    "tiffrewritedirectory",
+    "failed to write whole xml",
     "free disk space",
 )
 
@@ -117,7 +120,10 @@ def _disk_full(final: Path) -> ResourceError:
 
 
 def _other(final: Path, error: BaseException) -> ResourceError:
-    return ResourceError(f"{final} could not be written ({first_sentence(error)}); nothing was left behind.")
+    return ResourceError(
+        f"{final} could not be written ({first_sentence(error)}) and nothing was left behind; "
+        f"see whether {final.parent} has space left."
+    )
 
 
 def _with_sidecars(path: Path) -> list[Path]:

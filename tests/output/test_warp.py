@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +10,15 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from georeg.errors import NotRegistrableError, ResourceError, UsageError
+from georeg.output.convert import convert
 from georeg.output.options import OutputOptions
 from georeg.output.warp import write_warped
 from georeg.raster import Geocoding, open_scene
+from georeg.raster.atomic import atomic_output
 from georeg.raster.files import open_dataset
 from georeg.raster.geocoding import transform_map
 
+from ..conftest import full_disk
 from ..rasters import UTM, coordinates, write
 from .conftest import Affine2D, Bent, reference_scene, rotation
 
@@ -330,18 +331,30 @@ def test_interrupt_and_full_disk_leave_what_was_there(moving, tmp_path):
 
 def test_a_disk_that_fills_up_while_gdal_writes(moving, tmp_path):
     scene = moving(np.random.default_rng(0).integers(0, 255, (560, 600)).astype(np.uint8))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        for most in (100_000, 800_000):  # the working file, then the COG
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
-            with pytest.raises(ResourceError, match="disk is full"):
-                write_warped(scene, rotation(), reference_scene(4000, 4000), tmp_path / "o.tif",
-                             OutputOptions(bbox=(490000, 4990000, 510000, 5010000), dst_nodata=0))  # fmt: skip
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    options = OutputOptions(bbox=(490000, 4990000, 510000, 5010000), dst_nodata=0)
+    for most in (100_000, 800_000):  # the working file, then the COG
+        with full_disk(most), pytest.raises(ResourceError, match="disk is full"):
+            write_warped(scene, rotation(), reference_scene(4000, 4000), tmp_path / "o.tif", options)
     assert [p.name for p in tmp_path.iterdir()] == ["moving.tif"]
+
+
+@pytest.mark.parametrize("driver", ["COG", "GTiff"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_disk_that_fills_up_just_before_the_end(tmp_path, driver, threads):
+    """GDAL returns as if all were well where it compresses in threads, or has only the file's end left to write."""
+    noise = np.random.default_rng(0).integers(0, 255, (2, 1100, 1200)).astype(np.uint8)
+    source = str(write(tmp_path / "noise.tif", noise, tiled=True))
+    options, target = OutputOptions(driver=driver), tmp_path / "o.tif"
+    convert(source, str(target), options, threads)
+    before = target.read_bytes()
+    for share in (0.02, 0.5, 0.9, 0.9999):
+        with (
+            full_disk(int(share * len(before))), pytest.raises(ResourceError, match="disk is full"),
+            atomic_output(target, overwrite=True) as final,
+        ):  # fmt: skip
+            convert(source, str(final), options, threads)
+        assert target.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["noise.tif", "o.tif"]
 
 
 def test_a_format_that_cannot_hold_the_image_is_named(moving, tmp_path):
