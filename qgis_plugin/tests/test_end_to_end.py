@@ -30,7 +30,7 @@ def profile(tmp_path_factory):
     plugins = home / ".local/share/QGIS/QGIS3/profiles/default/python/plugins"
     plugins.mkdir(parents=True)
     package = subprocess.run(
-        [sys.executable, str(ROOT / "qgis_plugin/package.py"), str(home)],
+        [shutil.which("python3.11") or sys.executable, str(ROOT / "qgis_plugin/package.py"), str(home)],
         capture_output=True,
         text=True,
         check=True,

@@ -40,18 +40,43 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     assert package(tmp_path / "a").read_bytes() == package(tmp_path / "b").read_bytes()
 
 
-def test_metadata_is_complete() -> None:
-    metadata = configparser.ConfigParser()
-    metadata.read(PLUGIN / "metadata.txt", encoding="utf-8")
-    general = metadata["general"]
+def test_metadata_is_complete_for_an_installation() -> None:
+    general = _metadata((PLUGIN / "metadata.txt").read_text(encoding="utf-8"))
     assert general["hasProcessingProvider"] == "yes"
     assert (general["qgisMinimumVersion"], general["qgisMaximumVersion"]) == ("3.22", "4.99")
-    for name in ("name", "description", "version", "about", "author", "email", "tags", "icon"):
+    for name in ("name", "description", "version", "about", "author", "tags", "icon"):
         assert general[name], name
-    for name in ("homepage", "tracker", "repository"):
-        assert general[name], name
+    assert "example.org" not in "".join(general.values())
     assert {"coregistration", "georeferencing", "SAR"} <= set(general["tags"].split(","))
     assert (PLUGIN / general["icon"]).is_file()
+
+
+def test_the_addresses_of_the_project_are_packed_once_it_has_some(tmp_path: Path) -> None:
+    """What the public plugin repository asks for besides; nothing is made up while there are none."""
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nname = 'georeg'\n")
+    packager = _packager()
+    assert packager.addresses(project) == {}
+    project.write_text(
+        "[project]\nauthors = [{name = 'A', email = 'a@b.test'}]\n[project.urls]\n"
+        "Homepage = 'https://b.test'\nIssues = 'https://b.test/issues'\nRepository = 'https://b.test/source'\n"
+    )
+    packed = zipfile.ZipFile(packager.package(tmp_path, project)).read("georeg_qgis/metadata.txt").decode()
+    general = _metadata(packed)
+    found = {name: general[name] for name in packager.NEEDED_TO_PUBLISH}
+    assert found == {
+        "homepage": "https://b.test",
+        "tracker": "https://b.test/issues",
+        "repository": "https://b.test/source",
+        "email": "a@b.test",
+    }
+    assert general["changelog"].strip().endswith("panel.")
+
+
+def _metadata(text: str) -> configparser.SectionProxy:
+    metadata = configparser.ConfigParser()
+    metadata.read_string(text)
+    return metadata["general"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PLUGIN)))
