@@ -6,7 +6,7 @@ import os
 
 import pytest
 from conftest import alive, raster_layer, wait_for
-from qgis.core import QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
 from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QMessageBox
 
 from georeg_qgis.executable.process import end_all
@@ -69,6 +69,7 @@ def test_layers_that_are_opened_later_are_taken_over(dock, project, qgis_iface, 
     show_in_map(qgis_iface)
     assert dock.form.layers == (None, None)
     assert dock.form.notice.text().startswith("Open two images in QGIS first")
+    assert dock.form.output == ""
     reference = raster_layer(tmp_path / "base.tif", bands=3)
     show_in_map(qgis_iface, reference)
     wait_for(lambda: reference in dock.form.layers, "the first layer")
@@ -167,6 +168,17 @@ def test_cancel_ends_the_processes_and_leaves_nothing(mode, dock, logged, monkey
     wait_for(lambda: not any(map(alive, pids)), "the end of the processes", 5)
     assert not [name for name in os.listdir(tmp_path) if "aligned" in name]
     assert dock.run_button.isEnabled()
+
+
+def test_cancelling_in_the_task_list_of_qgis_is_the_same(dock, logged, monkeypatch):
+    """QGIS does so too when its window is closed."""
+    monkeypatch.setenv("FAKE_GEOREG", "sleep")
+    dock.start()
+    logged("child")
+    QgsApplication.taskManager().cancelAll()
+    finish(dock)
+    assert dock.stage.text() == "Cancelled. Nothing was written."
+    assert dock.card.isHidden()
 
 
 def test_unloading_the_plugin_ends_a_run(dock, logged, monkeypatch):

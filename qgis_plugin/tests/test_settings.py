@@ -95,7 +95,10 @@ def test_georeg_is_installed_used_and_removed(qgis_app, tmp_path, package, monke
     assert settings.executable().origin == "plugin"
     monkeypatch.setattr("qgis.PyQt.QtWidgets.QMessageBox.question", lambda *a: _yes())
     dialog.remove_button.click()
+    assert not dialog.cancel_button.isEnabled()
+    wait_for(lambda: "Removed." in dialog.log.toPlainText(), "the removal")
     assert not installation.folder.exists()
+    assert not dialog.remove_button.isEnabled()
 
 
 def test_an_installation_that_is_cancelled_leaves_nothing(qgis_app, tmp_path, package, monkeypatch):

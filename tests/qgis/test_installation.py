@@ -90,6 +90,14 @@ def test_files_of_the_users_survive_the_removal(installation, python) -> None:
     assert (installation.folder / "mine.txt").read_text() == "precious"
 
 
+def test_what_cannot_be_deleted_stays_known(installation, python, monkeypatch) -> None:
+    installation.install(python, "georeg.whl")
+    monkeypatch.setattr("shutil.rmtree", lambda *arguments, **options: None)
+    with pytest.raises(InstallationFailed, match="still running"):
+        installation.remove()
+    assert installation.exists
+
+
 def test_an_old_python_is_refused(tmp_path) -> None:
     old = tmp_path / "python3.9"
     old.write_text("#!/bin/sh\necho 3.9\n")

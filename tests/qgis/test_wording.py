@@ -21,6 +21,10 @@ from georeg_qgis.executable.wording import NAMES, in_qgis
             "“How far the position may be off” (under More options), “Mask of the moving image” or another "
             "band may help",
         ),
+        (
+            "--search-radius METRES looks farther",
+            "“How far the position may be off” (under More options) looks farther",
+        ),
         ("try --masking", "Try --masking"),
         ("", ""),
         (

@@ -85,7 +85,8 @@ class Installation:
             if not program_in(self.environment).is_file():
                 raise InstallationFailed(f"{source} was installed, but it has no georeg program.")
         except (InstallationFailed, Cancelled):
-            self.remove()
+            with contextlib.suppress(InstallationFailed):  # the first cause is what counts
+                self.remove()
             raise
         return str(program_in(self.environment))
 
@@ -98,10 +99,18 @@ class Installation:
         ]
 
     def remove(self) -> bool:
-        """Delete the installation; False where there is none of the plugin's making."""
+        """Delete the installation; False where there is none of the plugin's making.
+
+        Raises:
+            InstallationFailed: a part of it could not be deleted; what is left is still known as the plugin's.
+        """
         if not self.exists:
             return False
         shutil.rmtree(self.environment, ignore_errors=True)
+        if self.environment.exists():
+            raise InstallationFailed(
+                f"{self.environment} could not be deleted wholly: is georeg still running?"
+            )
         (self.folder / MARKER).unlink()
         with contextlib.suppress(OSError):  # something of the user's lies in it: leave it
             self.folder.rmdir()

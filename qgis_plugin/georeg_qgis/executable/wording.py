@@ -32,7 +32,8 @@ NAMES = {
     "--device": "“Device” (Settings > Options > GeoReg)",
 }
 VALUES = "optical|sar|infrared|map|elevation|shift|similarity|affine|homography|polynomial2|polynomial3|tps"
-OPTION = re.compile(rf"({'|'.join(map(re.escape, NAMES))})(?![\w-])(?: ({VALUES})\b)?")
+BLANKS = "METRES|FILE|SIZE|VALUE|CRS"  # what stands in georeg's sentences for a value of the user's
+OPTION = re.compile(rf"({'|'.join(map(re.escape, NAMES))})(?![\w-])(?: (?:({VALUES})|{BLANKS})\b)?")
 
 
 def in_qgis(sentence: str) -> str:

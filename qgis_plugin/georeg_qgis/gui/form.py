@@ -112,9 +112,9 @@ class MatchForm(QWidget):
     def suggest_output(self) -> None:
         """Name a new file after the moving image, unless the user named one."""
         moving = self.moving.currentLayer()
-        if not self._output_chosen and moving is not None:
+        if not self._output_chosen:
             self.output_file.blockSignals(True)
-            self.output_file.setFilePath(default_output(moving))
+            self.output_file.setFilePath("" if moving is None else default_output(moving))
             self.output_file.blockSignals(False)
         self.output_file.setToolTip(self.output)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from qgis.core import QgsApplication, QgsTask
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import QObject, pyqtSignal
@@ -59,27 +61,32 @@ class InstallDialog(QDialog):
         if problem:
             self.log.appendPlainText(problem)
             return
-        self._task = QgsTask.fromFunction(
+        self._begin(
             "Installing georeg",
             lambda task: self.installation.install(python, source, self._lines.line.emit, task.isCanceled),
-            on_finished=self._ended,
+            self._ended,
         )
-        QgsApplication.taskManager().addTask(self._task)
-        self._refresh()
 
     def remove(self) -> None:
-        """Take the plugin's own installation away."""
+        """Take the plugin's own installation away, in the background: it may be 6 GB."""
         question = f"Delete {self.installation.folder} with everything in it?"
         if QMessageBox.question(self, "Remove georeg", question) == QMessageBox.StandardButton.Yes:
-            self.installation.remove()
-            self.log.appendPlainText(f"Removed {self.installation.folder}.")
-            self._refresh()
+            self.log.appendPlainText(f"Removing {self.installation.folder}…")
+            self._begin(
+                "Removing georeg", lambda task: self.installation.remove(), self._removed, cancels=False
+            )
 
     def reject(self) -> None:
         """Closing cancels what goes on."""
         if self._task is not None:
             self._task.cancel()
         super().reject()
+
+    def _begin(self, name: str, work: Callable, on_finished: Callable, cancels: bool = True) -> None:
+        self._task = QgsTask.fromFunction(name, work, on_finished=on_finished)
+        QgsApplication.taskManager().addTask(self._task)
+        self._refresh()
+        self.cancel_button.setEnabled(cancels)
 
     def _make_widgets(self) -> None:
         self.python, self.source = QgsFileWidget(), QgsFileWidget()
@@ -123,6 +130,11 @@ class InstallDialog(QDialog):
         self.install_button.setEnabled(named and not running)
         self.cancel_button.setEnabled(running)
         self.remove_button.setEnabled(self.installation.exists and not running)
+
+    def _removed(self, exception, removed: bool = False) -> None:
+        self._task = None
+        self.log.appendPlainText("Removed." if removed else str(exception or "There is nothing to remove."))
+        self._refresh()
 
     def _ended(self, exception, program: str | None = None) -> None:
         self._task = None

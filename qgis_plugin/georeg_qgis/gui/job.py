@@ -51,7 +51,6 @@ class MatchJob(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._task = self._feedback = self._context = None
-        self._cancelling = False
 
     @property
     def running(self) -> bool:
@@ -59,7 +58,6 @@ class MatchJob(QObject):
 
     def start(self, parameters: dict[str, Any]) -> None:
         """Check the parameters, then run; problems come by `failed` like later ones."""
-        self._cancelling = False
         self._context = QgsProcessingContext()
         self._context.setProject(QgsProject.instance())
         algorithm = QgsApplication.processingRegistry().createAlgorithmById(ALGORITHM)
@@ -81,12 +79,11 @@ class MatchJob(QObject):
     def cancel(self) -> None:
         """End the run with all its processes; `cancelled` follows when they are gone."""
         if self._task is not None:
-            self._cancelling = True
             self._task.cancel()
 
     def _ended(self, successful: bool, results: dict[str, Any]) -> None:
         self._task = None
-        if self._cancelling:
+        if self._feedback.isCanceled() and not successful:  # here, or in QGIS's list of tasks, or on closing
             self.cancelled.emit()
         elif successful:
             self.done.emit(results)
