@@ -28,6 +28,8 @@ from qgis.core import (
     QgsSettings,
     QgsVectorLayer,
 )
+from qgis.gui import QgsBrowserGuiModel
+from qgis.PyQt.QtWidgets import QLineEdit
 
 IDS = {"georeg:match", "georeg:warp", "georeg:batch", "georeg:evaluate"}
 
@@ -75,6 +77,22 @@ def test_each_algorithm_explains_itself(name):
     assert not algorithm.icon().isNull()
     assert os.path.isfile(algorithm.svgIconPath())
     assert algorithm.canExecute()[0]
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_each_algorithm_has_a_dialog(name, qgis_processing, qgis_iface, monkeypatch):
+    """Opening one makes the widgets of all parameters, which differ from version to version of QGIS."""
+    from processing.gui.AlgorithmDialog import AlgorithmDialog
+
+    browser = QgsBrowserGuiModel()
+    monkeypatch.setattr(qgis_iface, "browserModel", lambda: browser, raising=False)
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById(name)
+    dialog = AlgorithmDialog(algorithm, False)
+    wrappers = dialog.mainWidget().wrappers
+    assert set(wrappers) >= {parameter.name() for parameter in algorithm.parameterDefinitions()} - {"OUTPUT"}
+    if name in ("georeg:match", "georeg:warp"):
+        assert not isinstance(wrappers["CREATION_OPTIONS"].wrappedWidget(), QLineEdit)
+    dialog.deleteLater()
 
 
 def test_rare_parameters_are_advanced():

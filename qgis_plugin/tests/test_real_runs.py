@@ -160,6 +160,7 @@ def test_batch_aligns_layers_and_skips_what_is_done(sample, tmp_path):
     assert aligned.GetSpatialRef().IsSame(gdal.Open(sample[1].source()).GetSpatialRef())
     footprints = QgsVectorLayer(results["FOOTPRINTS"], "footprints")
     assert footprints.uniqueValues(footprints.fields().lookupField("status")) == {"pass"}
+    assert footprints.renderer().type() == "categorizedSymbol"
     assert "<html" in Path(results["INDEX"]).read_text(encoding="utf-8")[:500].lower()
     written = os.path.getmtime(tmp_path / "many" / "sar" / "sar.tif")
     again = run("batch", parameters)

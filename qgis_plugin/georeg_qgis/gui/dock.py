@@ -251,6 +251,12 @@ class GeoregDock(QgsDockWidget):
         layer = tie_point_layer(path, f"{self.run.name} (tie points)")
         if layer.isValid():
             QgsProject.instance().addMapLayer(layer)
+            node = QgsProject.instance().layerTreeRoot().findLayer(layer.id())
+            for expanded in (
+                False,
+                True,
+            ):  # the layer list unfolds the legend, which says how long the arrows are
+                node.setExpanded(expanded)
 
     def _compared(self) -> tuple[QgsRasterLayer, QgsRasterLayer] | None:
         """Reference and result, while both are in the project."""
