@@ -34,6 +34,7 @@ train_options = options.combined(
                  help="Stop it after M minutes."),
     click.option("--benchmark", metavar="DIR", help="At each validation, also score georeg on this benchmark folder."),
     click.option("--preview", "sheet", metavar="FILE.png", help="Only draw a contact sheet of training pairs."),
+    click.option("--overwrite", is_flag=True, help="Replace the contact sheet if it exists already."),
     options.device_option("training"),
     options.threads_option,
     click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of every draw. [default: the config's]"),
@@ -46,8 +47,8 @@ train_options = options.combined(
 @options.json_option
 @progress_option
 @verbosity_options
-def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, sheet: str | None, as_json: bool,
-          progress: str, **values: Any) -> int:  # fmt: skip
+def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, sheet: str | None,
+          overwrite: bool, as_json: bool, progress: str, **values: Any) -> int:  # fmt: skip
     """Train the matcher on ARCHIVE: unlabelled rasters in a folder, tar shards, or text lists of paths.
 
     Pairs are made as they are needed: random warps known exactly, and changes of appearance that imitate other
@@ -66,17 +67,17 @@ def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, shee
 
     training = TrainOptions(**values)
     if sheet is not None:
-        return draw_sheet(archive, sheet, training, as_json)
+        return draw_sheet(archive, sheet, overwrite, training, as_json)
     if run is None:
         raise UsageError("give the folder of the run with -o RUN (or a picture with --preview FILE.png)")
     with reporting(progress) as show:
         return run_training(archive, run, training, benchmark, show, as_json)
 
 
-def draw_sheet(archive: tuple[str, ...], sheet: str, training: Any, as_json: bool) -> int:
+def draw_sheet(archive: tuple[str, ...], sheet: str, overwrite: bool, training: Any, as_json: bool) -> int:
     from georeg.training import preview
 
-    scenes, path = preview(list(archive), sheet, training)
+    scenes, path = preview(list(archive), sheet, training, overwrite)
     tell(scenes.summary())
     click.echo(json.dumps({"preview": str(path), "tiles": len(scenes.tiles)}) if as_json else str(path))
     return 0
@@ -92,6 +93,10 @@ def run_training(
 ) -> int:
     from georeg.training import train as run_train
 
+    if benchmark is not None:
+        from georeg.evaluation import read_benchmark
+
+        read_benchmark(benchmark)  # a wrong path is told now, not at the first validation
     external = None if benchmark is None else partial(benchmark_figures, benchmark)
     outcome = run_train(list(archive), run, training, report=show, note=tell, external=external)
     if as_json:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from georeg.errors import InputError
+
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img", ".dt2", ".hgt", ".nc", ".asc"})
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm"})
 IMAGE_SUFFIXES = RASTER_SUFFIXES | PICTURE_SUFFIXES
@@ -45,12 +47,14 @@ def read_tiles(name: str, data: bytes | Path, tile_px: int, max_tiles: int, min_
         min_px: the smallest side of use.
 
     Raises:
-        UnusableImageError: broken, tiny, constant or nodata-only.
+        UnusableImageError: missing, broken, tiny, constant or nodata-only.
     """
     try:
         size, window = _open_picture(data)
         if size[0] * size[1] > WHOLE_IMAGE_PX:
             raise UnidentifiedImageError("too large to be decoded whole")
+    except FileNotFoundError as error:
+        raise UnusableImageError("missing") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         size, window = _open_raster(name, data, error)
     if min(size) < min_px:
@@ -58,9 +62,7 @@ def read_tiles(name: str, data: bytes | Path, tile_px: int, max_tiles: int, min_
     tiles = [window(box) for box in tile_boxes(size, tile_px, max_tiles)]
     usable = [tile for tile in map(_with_guessed_nodata, tiles) if not _is_flat(tile)]
     if not usable:
-        nodata_only = all(
-            valid is not None and not valid.any() for _, valid in map(_with_guessed_nodata, tiles)
-        )
+        nodata_only = all(valid is not None and not valid.any() for _, valid in tiles)
         raise UnusableImageError("nodata only" if nodata_only else "constant")
     return usable
 
@@ -134,12 +136,13 @@ def _open_raster(
     if Path(name).suffix.lower() not in RASTER_SUFFIXES or isinstance(data, bytes):
         raise UnusableImageError("broken") from cause
     try:
-        import rasterio
         from rasterio.errors import RasterioError
+
+        from georeg.raster.files import open_dataset
     except ImportError as error:
         raise UnusableImageError("needs rasterio, which is not installed") from error
     try:
-        with rasterio.open(data) as dataset:
+        with open_dataset(data) as dataset:
             bands = [1, 2, 3] if dataset.count >= 3 else [1]
             step = max(1, max(dataset.shape) // 1024)
             shape = (len(bands), max(1, dataset.height // step), max(1, dataset.width // step))
@@ -148,15 +151,15 @@ def _open_raster(
                 dataset.shape,
                 _stretch_limits(np.moveaxis(overview.filled(0), 0, -1), _ground(overview)),
             )
-    except RasterioError as error:
+    except (InputError, RasterioError) as error:
         raise UnusableImageError("broken") from error
 
     def window(box: tuple[int, int, int, int]) -> Pixels:
         left, top, right, bottom = box
         try:
-            with rasterio.open(data) as dataset:
+            with open_dataset(data) as dataset:
                 part = dataset.read(bands, window=((top, bottom), (left, right)), masked=True)
-        except RasterioError as error:
+        except (InputError, RasterioError) as error:
             raise UnusableImageError("broken") from error
         valid = _ground(part)
         return _stretch(np.moveaxis(part.filled(0), 0, -1), limits), None if valid.all() else valid

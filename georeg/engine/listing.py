@@ -51,7 +51,10 @@ def _jobs_of(path: Path, name: str) -> list[FileJob]:
             with tarfile.open(path) as shard:
                 members = [member.name for member in shard if member.isfile()]
         except (tarfile.TarError, OSError) as error:
-            raise InputError(f"{path} is not a readable tar: {error}") from error
+            cause = str(error).partition(":")[0]
+            raise InputError(
+                f"{path} is not a readable tar ({cause}): it is damaged or truncated; copy or download it again"
+            ) from error
         return [FileJob(member, path, member) for member in members if _is_image(member)]
     return [FileJob(name, path)] if _is_image(path.name) else []
 
@@ -108,8 +111,12 @@ def read_manifest(manifest: str | Path | None, roots: Sequence[Path]) -> dict[st
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the manifest {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read the manifest {path} ({error.strerror}): check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"the manifest {path} is no CSV ({error}): it needs the columns path and modality"
+        ) from error
     return {row["path"]: _canonical(row.get("modality") or "") for row in rows if row.get("path")}
 
 

@@ -6,6 +6,7 @@ the truth. Where edges run on across the squares, the truth is right.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from georeg.engine.archive import Archive
 from georeg.engine.batch import MODALITIES, TrainingBatch
 from georeg.engine.engine import DataEngine, EngineConfig
+from georeg.errors import InputError, ResourceError, UsageError
 
 SQUARE_PX = 24
 LABEL_PX = 14
@@ -36,7 +38,7 @@ def write_preview(
 
     Args:
         archive: the scenes to show.
-        path: where the PNG goes; an existing file is replaced.
+        path: where the PNG goes, see `check_sheet`; an existing file is replaced.
         config: as for training.
         seed: of the draws.
         pairs_per_look: pairs shown side by side for each look of the bank.
@@ -54,8 +56,31 @@ def write_preview(
     rows = [cells[start : start + pairs_per_look] for start in range(0, len(cells), pairs_per_look)]
     strips += [np.concatenate(row, axis=1) for row in rows]
     path = Path(path)
-    Image.fromarray(np.concatenate(strips, axis=0)).save(path)
+    try:
+        Image.fromarray(np.concatenate(strips, axis=0)).save(path, format="PNG")
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write {path} ({error.strerror or error}): see whether {path.parent} has space left"
+        ) from error
     return path
+
+
+def check_sheet(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse a contact sheet that could not be written, or would cost a file, before any work is done.
+
+    Raises:
+        UsageError: no name of a PNG, or it exists and `overwrite` is False.
+        InputError: the folder is missing or may not be written to.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name of a picture for --preview: let it end in .png")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists: add --overwrite to replace it, or give another name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(
+            f"nothing can be written into {path.parent}: name a folder that exists and takes files"
+        )
 
 
 def _look_strip(engine: DataEngine, look: int, count: int) -> np.ndarray:

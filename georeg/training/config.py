@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from georeg.errors import UsageError
@@ -95,7 +95,9 @@ class TrainingConfig:
             values: dict[str, Any] = json.loads(text)
             values["stages"] = tuple(Stage(**stage) for stage in values.get("stages", ()))
             values["loss"] = LossWeights(**values.get("loss", {}))
-            return cls(**values)
+            for part in (*values["stages"], values["loss"], config := cls(**values)):
+                _check_numbers(part)
+            return config
         except (ValueError, TypeError) as error:
             raise UsageError(f"not a training config: {error}") from error
 
@@ -108,6 +110,14 @@ class TrainingConfig:
                 f"no stage is called {', '.join(missing)}: the run has {', '.join(sorted(known))}"
             )
         return replace(self, stages=tuple(stage for stage in self.stages if stage.name in names))
+
+
+def _check_numbers(part: Stage | LossWeights | TrainingConfig) -> None:
+    """Raise TypeError where text, or nothing, stands for a number."""
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.type in ("int", "float", "bool") and not isinstance(value, int | float):
+            raise TypeError(f"{one.name} is {value!r}, no number")
 
 
 def default_training(network: str) -> TrainingConfig:

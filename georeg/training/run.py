@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from georeg.engine.archive import Archive, read_archive
-from georeg.engine.preview import write_preview
+from georeg.engine.preview import check_sheet, write_preview
 from georeg.errors import InputError, UsageError
+from georeg.network import config_by_name
 from georeg.training.config import TrainingConfig, default_training
 from georeg.training.processes import join_processes
 from georeg.training.source import engine_config
-from georeg.training.trainer import Limits, Outcome, Report, Trainer
+from georeg.training.trainer import Limits, Outcome, Report, Trainer, check_new_run
 
 Benchmark = Callable[[Path], dict[str, float]]
 
@@ -78,6 +79,9 @@ def train(
     if options.num_threads:
         torch.set_num_threads(options.num_threads)
     config = run_config(run, options)
+    config_by_name(config.network)
+    if not options.resume:
+        check_new_run(run)
     processes = join_processes(options.device)
     try:
         scenes = read_archive(archive, manifest=options.manifest)
@@ -96,9 +100,13 @@ def train(
 def run_config(run: Path, options: TrainOptions) -> TrainingConfig:
     """The run's own config when resuming, else the file's or the default, narrowed by the options."""
     if options.resume:
-        return TrainingConfig.from_json(read_text(run / "config.json"))
+        if not (run / "config.json").exists():
+            raise InputError(
+                f"{run} holds no run to resume: check the path, or leave --resume out to begin one"
+            )
+        return read_config(run / "config.json")
     if options.config is not None:
-        config = TrainingConfig.from_json(read_text(Path(options.config)))
+        config = read_config(Path(options.config))
         if options.network not in (None, config.network):
             raise UsageError(f"{options.config} is for network {config.network!r}, not {options.network!r}")
     else:
@@ -108,22 +116,35 @@ def run_config(run: Path, options: TrainOptions) -> TrainingConfig:
     return config if options.seed is None else replace(config, seed=options.seed)
 
 
-def read_text(path: Path) -> str:
+def read_config(path: Path) -> TrainingConfig:
+    """The config in a file; raises InputError where there is none, UsageError where it is no config."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}): check the path") from error
+    try:
+        return TrainingConfig.from_json(text)
+    except UsageError as error:
+        raise UsageError(f"{path} is {error}; RUN/config.json of any run is an example") from error
 
 
 def preview(
-    archive: str | Path | Sequence[str | Path], sheet: str | Path, options: TrainOptions | None = None
+    archive: str | Path | Sequence[str | Path],
+    sheet: str | Path,
+    options: TrainOptions | None = None,
+    overwrite: bool = False,
 ) -> tuple[Archive, Path]:
     """Write a contact sheet of what the engine would make of the archive in the run's last stage.
 
     Returns:
         The archive and the picture's path.
+
+    Raises:
+        UsageError: the picture exists and `overwrite` is False; no PNG.
+        InputError: it cannot be written there; no usable image.
     """
     options = options or TrainOptions()
+    check_sheet(sheet, overwrite)
     scenes = read_archive(archive, manifest=options.manifest)
     stages = [stage for stage in run_config(Path(), options).stages if stage.appearance]
     if not stages:

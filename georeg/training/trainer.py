@@ -31,6 +31,7 @@ from georeg.training.processes import Processes
 from georeg.training.source import engine_config, fixed_batches, make_engine, split_archive
 from georeg.training.validation import Validator
 
+CHECKPOINT = "checkpoint.pt"
 ATTEMPTS = 5
 TEMPERATURE_SHARE = 10.0
 Report = Callable[[str, int, int, str], None]
@@ -51,6 +52,21 @@ class Outcome:
     reason: str
     steps: int
     validation: dict[str, float] = field(default_factory=dict)
+
+
+def check_new_run(run: Path) -> None:
+    """Make the folder of a new run.
+
+    Raises:
+        UsageError: it holds a run already.
+        InputError: it cannot be made.
+    """
+    if (run / CHECKPOINT).exists():
+        raise UsageError(f"{run} holds a run already: go on with --resume, or choose another folder")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{run} cannot be the folder of a run ({error.strerror}): choose another") from error
 
 
 class TrainingStep(nn.Module):
@@ -120,7 +136,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.run / "checkpoint.pt"
+        return self.run / CHECKPOINT
 
     @property
     def weights_path(self) -> Path:
@@ -131,21 +147,21 @@ class Trainer:
 
         Raises:
             UsageError: the folder holds a run already.
-            InputError: weights of another network.
-            ResourceError: the folder cannot be written.
+            InputError: weights of another network, or a folder that takes no files.
+            ResourceError: the disk is full.
         """
-        if self.checkpoint_path.exists():
-            raise UsageError(f"{self.run} holds a run already: go on with --resume, or choose another folder")
+        check_new_run(self.run)
         if init is not None:
             weights = find_weights(init)
             fill_network(self.network, load_state(weights), str(weights.path))
             self.average = WeightAverage(self.network, self.config.ema_decay)
         if self.processes.first:
             try:
-                self.run.mkdir(parents=True, exist_ok=True)
                 (self.run / "config.json").write_text(self.config.to_json() + "\n", encoding="utf-8")
             except OSError as error:
-                raise ResourceError(f"cannot write to {self.run}: {error}") from error
+                raise ResourceError(
+                    f"cannot write into {self.run} ({error.strerror}): free some space, or choose another folder"
+                ) from error
             self.journal.write("note", text=self.training.summary(), init=str(init) if init else None)
 
     def resume(self) -> None:

@@ -49,12 +49,35 @@ def test_contact_sheet(scenes):
         assert picture.width > 200
 
 
+def test_a_contact_sheet_costs_no_file(scenes):
+    sheet = scenes / "sheet.png"
+    sheet.write_text("precious")
+    for wrong, word in (
+        (sheet, "--overwrite"),
+        (scenes / "sheet.jpg", ".png"),
+        (scenes / "no" / "s.png", "folder"),
+    ):
+        done = georeg_train(scenes, scenes / "scenes", "--preview", wrong)
+        assert word in str(done.exception)
+    assert sheet.read_text() == "precious"
+    done = georeg_train(scenes, scenes / "scenes", "--preview", sheet, "--overwrite")
+    assert done.exception is None, done.exception
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+
+
 def test_a_run_needs_a_folder(scenes):
     done = georeg_train(scenes, scenes / "scenes")
     assert "-o RUN" in str(done.exception)
 
 
-def test_a_benchmark_is_scored_at_each_validation(scenes, monkeypatch):
+def test_a_benchmark_that_is_none_is_told_at_once(scenes):
+    done = georeg_train(scenes, scenes / "scenes", "-o", scenes / "run", "--benchmark", scenes)
+    assert "not a benchmark folder" in str(done.exception)
+    assert not (scenes / "run").exists()
+
+
+def test_a_benchmark_is_scored_at_each_validation(scenes, tiny_benchmark, monkeypatch):
     config = json.loads((scenes / "config.json").read_text())
     (scenes / "config.json").write_text(json.dumps(config | {"validate_every": 1}))
     asked = []
@@ -66,7 +89,7 @@ def test_a_benchmark_is_scored_at_each_validation(scenes, monkeypatch):
     monkeypatch.setattr("georeg_cli.train.benchmark_figures", figures)
     run = scenes / "run"
     common = (scenes / "scenes", "-o", run, "--device", "cpu", "-j", "1", "--config", scenes / "config.json")
-    done = georeg_train(scenes, *common, "--max-steps", "2", "--benchmark", "pairs", "--json")
+    done = georeg_train(scenes, *common, "--max-steps", "2", "--benchmark", tiny_benchmark, "--json")
     assert done.exception is None, done.exception
-    assert asked == [("pairs", "1"), ("pairs", "2")]
+    assert asked == [(str(tiny_benchmark), "1"), (str(tiny_benchmark), "2")]
     assert json.loads(done.stdout)["validation"]["SR@5"] == 0.25

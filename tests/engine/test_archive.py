@@ -13,6 +13,8 @@ from georeg.engine.archive import choose_holdout, read_archive
 from georeg.engine.decode import tile_boxes
 from georeg.errors import InputError
 
+from ..rasters import write
+
 
 def test_folder_is_read_and_useless_files_are_named(folder):
     archive = read_archive(folder)
@@ -131,6 +133,40 @@ def test_nothing_usable_is_an_error_that_counts(tmp_path):
         read_archive(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         read_archive(tmp_path / "nowhere")
+
+
+def test_broken_rasters_of_every_kind_are_named(tmp_path):
+    """What only rasterio reads: many bands of floats, cut short, empty of data, of one value, of three pixels."""
+    noise = np.random.default_rng(0).uniform(0, 1, (4, 160, 160)).astype(np.float32)
+    whole = write(tmp_path / "good.tif", noise).read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.tif").write_text("no image")
+    (tmp_path / "empty.tif").touch()
+    write(tmp_path / "nodata.tif", np.full_like(noise, -9999), nodata=-9999)
+    write(tmp_path / "nan.tif", np.full_like(noise, np.nan))
+    write(tmp_path / "flat.tif", np.full_like(noise, 7))
+    write(tmp_path / "tiny.tif", noise[:, :3, :3])
+    (tmp_path / "list.txt").write_text(
+        "\n".join([*sorted(p.name for p in tmp_path.glob("*.tif")), "gone.tif"])
+    )
+    archive = read_archive(tmp_path / "list.txt")
+    assert [tile.name.rsplit("/", 1)[1] for tile in archive.tiles] == ["good.tif"]
+    skipped = {why: sorted(n.rsplit("/", 1)[1] for n in names) for why, names in archive.skipped.items()}
+    assert skipped == {
+        "broken": ["cut.tif", "empty.tif", "text.tif"],
+        "nodata only": ["nan.tif", "nodata.tif"],
+        "constant": ["flat.tif"],
+        "tiny": ["tiny.tif"],
+        "missing": ["gone.tif"],
+    }
+
+
+def test_a_tar_that_is_none(tmp_path):
+    (tmp_path / "scenes.tar").write_text("no tar")
+    with pytest.raises(
+        InputError, match=r"^[^\n]*scenes.tar is not a readable tar \([^\n]*download it again$"
+    ):
+        read_archive(tmp_path / "scenes.tar")
 
 
 def test_validation_is_held_out_by_source(folder):

@@ -16,6 +16,8 @@ from georeg.errors import InputError, ResourceError, UsageError
 from georeg.network.weights import find_weights, load_network, load_state
 from georeg.training import Stage, TrainingConfig, TrainOptions, train
 
+from ..conftest import full_disk
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -152,22 +154,6 @@ def test_only_a_few_packages_are_needed(scenes, config_file, tmp_path):
     assert "run: 1 steps, limit" in done.stdout
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(scenes, config_file, tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    train(scenes, run, options(config_file, max_steps=1))
-    before = (run / "checkpoint.pt").read_bytes()
-
-    def full(content, path):
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("georeg.training.checkpoint.torch.save", full)
-    with pytest.raises(ResourceError, match="last good one is still there"):
-        train(scenes, run, TrainOptions(resume=True, device="cpu", max_steps=1))
-    assert (run / "checkpoint.pt").read_bytes() == before
-    assert not list(run.glob("*.part"))
-
-
 def test_another_config_cannot_be_resumed(scenes, config_file, tmp_path):
     run = tmp_path / "run"
     train(scenes, run, options(config_file, max_steps=1))
@@ -188,12 +174,6 @@ def test_damaged_checkpoint(scenes, config_file, tmp_path):
         train(scenes, run, TrainOptions(resume=True, device="cpu"))
 
 
-def test_a_run_is_not_overwritten(scenes, config_file, tmp_path):
-    train(scenes, tmp_path / "run", options(config_file, max_steps=1))
-    with pytest.raises(UsageError, match="holds a run already"):
-        train(scenes, tmp_path / "run", options(config_file))
-
-
 @pytest.mark.parametrize(
     ("more", "error", "message"),
     [
@@ -201,12 +181,62 @@ def test_a_run_is_not_overwritten(scenes, config_file, tmp_path):
         ({"network": "huge"}, UsageError, "is for network 'tiny'"),
         ({"init": "a", "resume": True}, UsageError, "give one of them"),
         ({"init": "nowhere.safetensors"}, UsageError, "no weights"),
-        ({"resume": True}, InputError, "cannot read"),
+        ({"resume": True}, InputError, "holds no run to resume: .*--resume"),
+        ({"manifest": "nowhere.csv"}, InputError, r"manifest nowhere.csv \(No such file.*check the path"),
     ],
 )
 def test_contradicting_options(scenes, config_file, tmp_path, more, error, message):
     with pytest.raises(error, match=message):
         train(scenes, tmp_path / "run", options(config_file, **more))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, InputError, r"config.json \(No such file or directory\): check the path"),
+        ("no json", UsageError, "config.json is not a training config"),
+        (b"\x89PNG", UsageError, "config.json is not a training config"),
+        ('{"stages": [{"name": "x", "steps": "many"}]}', UsageError, "steps is 'many', no number"),
+        ('{"bogus": 1}', UsageError, "bogus"),
+        (
+            '{"network": "huge", "stages": [{"name": "x", "steps": 1}]}',
+            UsageError,
+            "choose one of tiny, base",
+        ),
+        ("{}", UsageError, "has no stage"),
+    ],
+)
+def test_a_config_that_is_none(scenes, tmp_path, content, error, message):
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(error, match=message):
+        train(scenes, tmp_path / "run", options(path))
+
+
+@pytest.mark.parametrize("run", ["/proc/run", "{here}/file", "{here}/file/run"])
+def test_a_folder_that_takes_no_run_is_found_out_before_the_archive_is_read(tmp_path, config_file, run):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be the folder of a run .*: choose another"):
+        train("no archive", run.format(here=tmp_path), options(config_file))
+
+
+def test_a_run_is_not_begun_in_another_ones_folder_nor_its_archive_read(tmp_path, config_file):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_text("precious")
+    with pytest.raises(UsageError, match="holds a run already"):
+        train("no archive", tmp_path / "run", options(config_file))
+    assert (tmp_path / "run" / "checkpoint.pt").read_text() == "precious"
+
+
+def test_a_full_disk_while_the_checkpoint_is_written(scenes, config_file, tmp_path):
+    run = tmp_path / "run"
+    train(scenes, run, options(config_file, max_steps=1))
+    before = (run / "checkpoint.pt").read_bytes()
+    with full_disk(len(before) // 2), pytest.raises(ResourceError, match="last good one is still there"):
+        train(scenes, run, TrainOptions(resume=True, device="cpu", max_steps=1))
+    assert (run / "checkpoint.pt").read_bytes() == before
+    assert not list(run.glob("*.part"))
 
 
 def test_no_usable_image(tmp_path, config_file):
