@@ -40,6 +40,8 @@ BLOCK = 512
 CRS = "EPSG:32633"
 ORIGIN = Affine(PIXEL_M, 0, 400_000, 0, -PIXEL_M, 5_700_000)
 SEED = 6
+LARGEST_DRAWN = 20_000
+"""Larger scenes are those of half the size enlarged twice, with fresh noise: to draw them takes hours."""
 PEER = Path(__file__).with_name("peer_arosics.py")
 
 
@@ -62,12 +64,57 @@ def write_scene(
                 window = Window(col, row, shape[1], shape[0])
                 sink.write(np.clip(np.rint(pixels), 1, 65535).astype(np.uint16), 1, window=window)
     if overviews:
-        with rasterio.open(path, "r+") as sink:
-            sink.build_overviews([2**k for k in range(1, 8) if size >> k >= 128], Resampling.average)
+        _add_overviews(path)
+
+
+def enlarge(half: Path, path: Path, day: int) -> None:
+    """A scene of twice the size: bicubic, with noise of its own."""
+    with rasterio.open(half) as source:
+        profile = source.profile | {
+            "width": 2 * source.width,
+            "height": 2 * source.height,
+            "zlevel": 1,
+            "predictor": 2,
+        }
+        with rasterio.open(path, "w", **profile) as sink:
+            for row in range(0, source.height, BLOCK // 2):
+                for col in range(0, source.width, BLOCK // 2):
+                    window = Window(
+                        col, row, min(BLOCK // 2, source.width - col), min(BLOCK // 2, source.height - row)
+                    )
+                    pixels = cv2.resize(
+                        _with_margin(source, window, 4), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC
+                    )
+                    pixels = pixels[8:-8, 8:-8]
+                    rng = np.random.default_rng((day, row, col, 2))
+                    pixels = pixels * (1 + 0.02 * rng.standard_normal(pixels.shape, np.float32))
+                    where = Window(2 * col, 2 * row, pixels.shape[1], pixels.shape[0])
+                    sink.write(np.clip(np.rint(pixels), 1, 65535).astype(np.uint16), 1, window=where)
+    _add_overviews(path)
+
+
+def _with_margin(source: rasterio.DatasetReader, window: Window, margin: int) -> np.ndarray:
+    """The window's pixels and some around it, the scene's edge repeated, float32."""
+    left, top = min(window.col_off, margin), min(window.row_off, margin)
+    right = min(source.width - window.col_off - window.width, margin)
+    bottom = min(source.height - window.row_off - window.height, margin)
+    wider = Window(
+        window.col_off - left, window.row_off - top, left + window.width + right, top + window.height + bottom
+    )
+    missing = [(margin - top, margin - bottom), (margin - left, margin - right)]
+    return np.pad(source.read(1, window=wider).astype(np.float32), missing, mode="edge")
+
+
+def _add_overviews(path: Path) -> None:
+    with rasterio.open(path, "r+") as sink:
+        levels = [2**k for k in range(1, 8) if max(sink.shape) >> k >= 128]
+        sink.build_overviews(levels, Resampling.average)
 
 
 def true_transform(size: int, kind: str) -> Affine:
     """Moving px -> reference px."""
+    if size > LARGEST_DRAWN:
+        return Affine.scale(2) @ true_transform(size // 2, kind) @ Affine.scale(0.5)
     return Affine.translation(*SHIFT_PX) @ Affine.rotation(TURN_DEG[kind], (size / 2, size / 2))
 
 
@@ -75,6 +122,13 @@ def make_pair(folder: Path, size: int, kind: str, overviews: bool = True) -> tup
     """The paths of moving and reference, made if they are not there yet."""
     end = ".tif" if overviews else "_plain.tif"
     reference, moving = folder / f"reference_{size}{end}", folder / f"moving_{size}_{kind}{end}"
+    if size > LARGEST_DRAWN:
+        halves = make_pair(folder, size // 2, kind)
+        for day, (half, path) in enumerate(zip(halves, (moving, reference), strict=True)):
+            if not path.exists():
+                enlarge(half, partial := path.with_suffix(".partial"), day)
+                partial.rename(path)
+        return moving, reference
     scenes = ((reference, Affine.identity(), optical, 0),
               (moving, true_transform(size, kind), radar if kind == "cross" else optical, 1))  # fmt: skip
     for path, place, sensor, day in scenes:

@@ -23,6 +23,10 @@ Pixels = npt.NDArray[np.float32]
 Valid = npt.NDArray[np.bool_]
 
 STRIP_BYTES = 32 * 1024**2
+KEPT_FROM_PX, KEPT_PX = 16 * 1024**2, 4 * 1024**2
+"""The last window of so many pixels at least, reduced to so many at most (20 MB), is kept."""
+SAMPLED_STRIPS = 4
+"""Of a large GeoTIFF in strips without overviews, so many strips make one row of a reduced image."""
 
 
 class SceneReader:
@@ -36,6 +40,7 @@ class SceneReader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._handles: list[_Handle] = []
+        self._kept: tuple[tuple[float, ...], tuple[Pixels, Valid]] | None = None
 
     def __enter__(self) -> SceneReader:
         return self
@@ -51,6 +56,7 @@ class SceneReader:
             while self._handles:
                 self._handles.pop().close()
             self._local = threading.local()
+            self._kept = None
 
     def read_window(
         self, col: int, row: int, width: int, height: int, out_shape: tuple[int, int] | None = None
@@ -72,9 +78,21 @@ class SceneReader:
         if inner is None:
             return pixels, valid
         cells, window = inner
-        part, good = self._handle().read(window, _shape_of(cells))
-        pixels[cells], valid[cells] = part, good
+        pixels[cells], valid[cells] = self._read(window, _shape_of(cells))
         return pixels, valid
+
+    def _read(self, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
+        """Read, or take what was read before: most of a large scene is asked for again and again, reduced alike."""
+        if window.width * window.height < KEPT_FROM_PX or math.prod(shape) > KEPT_PX:
+            return self._handle().read(window, shape)
+        asked = (*window.flatten(), *shape)
+        with self._lock:
+            kept = self._kept
+        if kept is None or kept[0] != asked:
+            kept = asked, self._handle().read(window, shape)
+            with self._lock:
+                self._kept = kept
+        return kept[1]
 
     def _handle(self) -> _Handle:
         if not hasattr(self._local, "handle"):
@@ -121,6 +139,8 @@ class _Handle:
         decimated = shape[0] < window.height or shape[1] < window.width
         if decimated and self._by_strips:
             return self._average_strips(band, window, shape)
+        if decimated and self._skips_strips(band, window, shape):
+            return self._sample_strips(band, window, shape)
         how = Resampling.average if decimated else Resampling.bilinear
         how = Resampling.nearest if self._palette is not None else how
         raw = self._dataset.read(band, window=window, out_shape=shape, resampling=how)
@@ -170,6 +190,38 @@ class _Handle:
             share = cv2.resize(good.astype(np.float32), (shape[1], count), interpolation=cv2.INTER_AREA)
             pixels[top : top + count] = sums / np.maximum(share, 1e-6)
             valid[top : top + count] = share >= 0.5
+        return pixels, valid
+
+    def _skips_strips(self, band: int, window: Window, shape: tuple[int, int]) -> bool:
+        """Whether half of the strips at least can be left unread."""
+        dataset = self._dataset
+        rows, cols = dataset.block_shapes[band - 1]
+        if dataset.driver != "GTiff" or cols < dataset.width or dataset.overviews(band):
+            return False
+        return window.height / shape[0] >= 2 * SAMPLED_STRIPS * rows
+
+    def _sample_strips(self, band: int, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
+        """Decimate by averaging a few strips for each row, evenly spread, instead of reading and decoding all."""
+        strip_rows = self._dataset.block_shapes[band - 1][0]
+        pixels, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        step, width = window.height / shape[0], max(shape[1], round(window.width))
+        spread = (np.arange(SAMPLED_STRIPS) + 0.5) / SAMPLED_STRIPS
+        for row in range(shape[0]):
+            sums, count = np.zeros((1, width), np.float32), np.zeros((1, width), np.float32)
+            for top in (window.row_off + (row + spread) * step) // strip_rows * strip_rows:
+                height = min(strip_rows, self._dataset.height - int(top))
+                strip = Window(window.col_off, int(top), window.width, height)
+                raw = self._dataset.read(
+                    band, window=strip, out_shape=(height, width), resampling=Resampling.nearest
+                )
+                part, good = self._convert(band, raw, strip)
+                sums += part.sum(0, keepdims=True)
+                count += good.sum(0, keepdims=True)
+            share = cv2.resize(count, (shape[1], 1), interpolation=cv2.INTER_AREA)
+            pixels[row] = cv2.resize(sums, (shape[1], 1), interpolation=cv2.INTER_AREA) / np.maximum(
+                share, 1e-6
+            )
+            valid[row] = share >= 0.5 * SAMPLED_STRIPS * strip_rows
         return pixels, valid
 
 

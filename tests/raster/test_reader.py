@@ -57,6 +57,42 @@ def test_decimated_cells_are_the_means_of_what_they_cover(scene_xy, col, cells, 
     np.testing.assert_allclose(pixels[0], np.where(inside, left + factor / 2, 0), atol=1e-3)
 
 
+def test_strips_without_overviews_are_not_all_read(tmp_path):
+    xy = coordinates(1200, 1600)
+    xy[1, :800, 600:] = -9999
+    path = write(tmp_path / "strips.tif", xy, tiled=False, blockysize=1, nodata=-9999, interleave="band")
+    for band in (1, 2):
+        with SceneReader(open_scene(path, bands=(band,), modality="optical")) as reader:
+            before = _bytes_read()
+            pixels, valid = reader.read_window(0, 0, 1200, 1600, (50, 60))
+            assert _bytes_read() - before < 0.3 * 1200 * 1600 * 4
+        if band == 1:
+            assert valid.all()
+            np.testing.assert_allclose(pixels, np.tile(20 * np.arange(60) + 10, (50, 1)), atol=0.1)
+        else:
+            np.testing.assert_array_equal(valid[:25], np.arange(60) < np.full((25, 1), 30))
+            wanted = np.tile(32 * np.arange(50)[:, None] + 16, (1, 60))
+            np.testing.assert_allclose(pixels[valid], wanted[valid], atol=0.6)
+
+
+def test_a_large_scene_is_reduced_once(tmp_path):
+    path = write(tmp_path / "large.tif", np.ones((4100, 4100), np.uint8), tiled=True)
+    with SceneReader(open_scene(path, modality="optical")) as reader:
+        first, _ = reader.read_window(0, 0, 4100, 4100, (205, 205))
+        first[:] = 7  # the caller's own
+        before = _bytes_read()
+        again, valid = reader.read_window(0, 0, 4100, 4100, (205, 205))
+        assert _bytes_read() - before < 100_000
+        assert (again == 1).all()
+        assert valid.all()
+        assert reader.read_window(0, 0, 4100, 4100, (410, 410))[0].shape == (410, 410)
+
+
+def _bytes_read():
+    with open("/proc/self/io") as file:
+        return int(next(line for line in file if line.startswith("rchar")).split()[1])
+
+
 def test_overviews_agree_with_full_resolution(tmp_path):
     path = write(tmp_path / "xy.tif", coordinates(1000, 600), tiled=True, blockxsize=128, blockysize=128)
     plain = read(path, (0, 0, 1000, 600), (75, 125), bands=(1,), modality="optical")
