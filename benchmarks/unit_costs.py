@@ -97,7 +97,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, default=10980)
-    parser.add_argument("--kind", choices=("same", "cross"), default="cross")
+    parser.add_argument("--kind", choices=("same", "cross", "shift"), default="cross")
     parser.add_argument("--matcher", default="auto")
     parser.add_argument("--folder", type=Path, help="where the scenes lie or are made")
     parser.add_argument("--json", action="store_true")
