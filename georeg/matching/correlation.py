@@ -1,9 +1,10 @@
 """Masked normalised cross-correlation of descriptor stacks on a grid of templates, and sub-pixel peaks.
 
 Instead of cutting templates out, whole windows are multiplied at every shift and summed over each template's square:
-one product serves all templates, however many there are and however much they overlap. The sums are two thin matrix
-products. Masks enter the normalisation (Padfield, IEEE TIP 2012): the energy of each side is summed only where the
-other side is valid too, so that black borders neither attract nor repel the peak.
+one product serves all templates, however many there are and however much they overlap. Masks enter the normalisation
+(Padfield, IEEE TIP 2012): the energy of each side is summed only where the other side is valid too, so that black
+borders neither attract nor repel the peak. These energies change slowly with the shift: they are computed at every
+BLOCK_PX-th shift of images reduced by BLOCK_PX, and interpolated.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from functools import cached_property
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+
+BLOCK_PX = 4
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,35 @@ class Boxes:
     shape: tuple[int, int]
 
     def sums(self, image: Tensor) -> Tensor:
-        """(Ny, Nx) sums of an (H, W) image over each template, cut at the window's edge."""
-        return self._members[0] @ image @ self._members[1]
+        """(Ny, Nx) sums of an image over each template; the image is the window, filled up to whole blocks."""
+        block_rows = image.view(-1, BLOCK_PX, image.shape[1]).sum(1)
+        return self._rows @ (block_rows @ self._cols)
+
+    def block_sums(self, blocks: Tensor) -> Tensor:
+        """(.., Ny, Nx) sums from (.., H / BLOCK_PX, W / BLOCK_PX) means of blocks."""
+        return BLOCK_PX**2 * (self._rows @ blocks @ self._block_cols)
 
     @cached_property
-    def _members(self) -> tuple[Tensor, Tensor]:
-        """(Ny, H) and (W, Nx): 1 where a row or column belongs to a template."""
-        return self._along(self.rows, self.shape[0]), self._along(self.cols, self.shape[1]).T.contiguous()
+    def _rows(self) -> Tensor:
+        """(Ny, H / BLOCK_PX): the share of each row of blocks that belongs to a template."""
+        return _members(self.rows, self.size, self.shape[0], BLOCK_PX)
 
-    def _along(self, centres: Tensor, length: int) -> Tensor:
-        at = torch.arange(length, device=centres.device, dtype=torch.float32) + 0.5
-        return ((at - centres[:, None]).abs() <= self.size / 2).float()
+    @cached_property
+    def _cols(self) -> Tensor:
+        """(W, Nx): 1 where a column belongs to a template; W filled up to whole blocks."""
+        whole = self.shape[1] + -self.shape[1] % BLOCK_PX
+        return _members(self.cols, self.size, whole, 1).T.contiguous()
+
+    @cached_property
+    def _block_cols(self) -> Tensor:
+        return _members(self.cols, self.size, self.shape[1], BLOCK_PX).T.contiguous()
+
+
+def _members(centres: Tensor, size: int, length: int, block: int) -> Tensor:
+    """(N, ceil(length / block)): the share of each block along an axis that lies in each interval."""
+    start = block * torch.arange(-(-length // block), device=centres.device, dtype=torch.float32)
+    low, high = centres[:, None] - size / 2, centres[:, None] + size / 2
+    return (torch.minimum(high, start + block) - torch.maximum(low, start)).clamp(0, block) / block
 
 
 @dataclass(frozen=True)
@@ -82,52 +103,70 @@ def correlate(
     Returns:
         (Ny, Nx, 2 radius + 1, 2 radius + 1), index [.., radius + dy, radius + dx] being the shift (dx, dy).
     """
+    template, search = _whole_blocks(template), _whole_blocks(search)
+    valid = _whole_blocks(template_valid), _whole_blocks(search_valid)
+    energy, area = _normalisation((template.square().sum(0), valid[0]), (search.square().sum(0), valid[1]), boxes, radius)
+    score = _products(template, search, boxes, radius)
+    least = least_valid * boxes.size**2
+    score /= energy.clamp_min((1e-3 * least) ** 2).sqrt()
+    return score.masked_fill_(area < least, -1.0)
+
+
+def _whole_blocks(image: Tensor) -> Tensor:
+    """The image with empty rows and columns added up to a multiple of BLOCK_PX."""
+    return functional.pad(image, (0, -image.shape[-1] % BLOCK_PX, 0, -image.shape[-2] % BLOCK_PX))
+
+
+def _products(template: Tensor, search: Tensor, boxes: Boxes, radius: int) -> Tensor:
+    """(Ny, Nx, 2 radius + 1, 2 radius + 1) sums over each template of both descriptors' inner product."""
     height, width = template.shape[-2:]
     moved = functional.pad(search, (radius,) * 4)
-    sides = _Sides(template, template_valid, search, search_valid, boxes, radius)
-    least = least_valid * boxes.size**2
-    product = torch.empty_like(template[0])
-    scores = []
-    for dy in range(2 * radius + 1):
-        for dx in range(2 * radius + 1):
-            cut = slice(dy, dy + height), slice(dx, dx + width)
-            torch.mul(template[0], moved[0][cut], out=product)
-            for channel in range(1, len(template)):
-                product.addcmul_(template[channel], moved[channel][cut])
-            energy, area = sides.at(cut)
-            score = boxes.sums(product) / energy.sqrt().clamp_min(1e-3 * least)
-            scores.append(torch.where(area >= least, score, -torch.ones_like(score)))
-    return torch.stack(scores, -1).unflatten(-1, (2 * radius + 1, 2 * radius + 1))
+    product, side = torch.empty_like(template[0]), 2 * radius + 1
+    sums = torch.empty(side * side, len(boxes.rows), len(boxes.cols), device=template.device)
+    for index in range(side * side):
+        dy, dx = divmod(index, side)
+        cut = slice(dy, dy + height), slice(dx, dx + width)
+        torch.mul(template[0], moved[0][cut], out=product)
+        for channel in range(1, len(template)):
+            product.addcmul_(template[channel], moved[channel][cut])
+        sums[index] = boxes.sums(product)
+    return sums.permute(1, 2, 0).reshape(*sums.shape[1:], side, side)
 
 
-class _Sides:
-    """What normalises a shift: the product of both sides' energies, and the area valid on both."""
+def _normalisation(
+    template: tuple[Tensor, Tensor], search: tuple[Tensor, Tensor], boxes: Boxes, radius: int
+) -> tuple[Tensor, Tensor]:
+    """Product of both sides' energies, and the area valid on both, for each template and shift.
 
-    def __init__(
-        self,
-        template: Tensor,
-        template_valid: Tensor,
-        search: Tensor,
-        search_valid: Tensor,
-        boxes: Boxes,
-        radius: int,
-    ) -> None:
-        self.boxes, self.template_valid = boxes, template_valid
-        self.template_energy = template.square().sum(0)
-        self.search_energy = functional.pad(search.square().sum(0), (radius,) * 4)
-        self.search_valid = functional.pad(search_valid, (radius,) * 4)
-        whole = bool(template_valid.all()) and bool(search_valid.all())
-        # Without holes only the search side's energy changes with the shift; what leaves the window is negligible.
-        self.fixed = (boxes.sums(self.template_energy), boxes.sums(template_valid)) if whole else None
+    Args:
+        template, search: (H, W) energy and validity of each side.
 
-    def at(self, cut: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
-        energy_s = self.search_energy[cut]
-        if self.fixed is not None:
-            return self.boxes.sums(energy_s) * self.fixed[0], self.fixed[1]
-        valid_s = self.search_valid[cut]
-        sums = self.boxes.sums
-        energy = sums(self.template_energy * valid_s) * sums(self.template_valid * energy_s)
-        return energy, sums(self.template_valid * valid_s)
+    Returns:
+        Two of (Ny, Nx, 2 radius + 1, 2 radius + 1).
+    """
+    reach = -(-radius // BLOCK_PX)
+    blocks = [functional.avg_pool2d(torch.stack(side)[None], BLOCK_PX)[0] for side in (template, search)]
+    moved = functional.pad(blocks[1], (reach,) * 4)
+    rows, cols = blocks[0].shape[-2:]
+    found = []
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
+            energy, valid = moved[:, dy : dy + rows, dx : dx + cols]
+            both = torch.stack([blocks[0][0] * valid, blocks[0][1] * energy, blocks[0][1] * valid])
+            found.append(boxes.block_sums(both))
+    sums = torch.stack(found, -1).unflatten(-1, (2 * reach + 1,) * 2)
+    energy0, energy1, area = (_all_shifts(s, reach, radius) for s in sums)
+    return energy0 * energy1, area
+
+
+def _all_shifts(sums: Tensor, reach: int, radius: int) -> Tensor:
+    """Values at every BLOCK_PX-th shift up to `reach` blocks, interpolated to all shifts up to `radius`."""
+    if reach == 0:
+        return sums
+    side = 2 * reach * BLOCK_PX + 1
+    every = functional.interpolate(sums, (side, side), mode="bilinear", align_corners=True)
+    cut = slice(side // 2 - radius, side // 2 + radius + 1)
+    return every[..., cut, cut]
 
 
 def find_peaks(score: Tensor, exclusion_px: int = 3) -> Peaks:

@@ -64,10 +64,16 @@ def test_double_angle_turns_with_the_image():
 
 def test_box_sums_are_sums_over_squares():
     image = torch.arange(400.0).view(20, 20)
-    boxes = Boxes(torch.tensor([5.0, 18.0]), torch.tensor([10.0]), 6, (20, 20))
-    assert torch.allclose(
-        boxes.sums(image), torch.stack([image[2:8, 7:13].sum(), image[15:, 7:13].sum()])[:, None]
-    )
+    boxes = Boxes(torch.tensor([8.0, 20.0]), torch.tensor([10.0]), 8, (20, 20))
+    expected = torch.stack([image[4:12, 6:14].sum(), image[16:, 6:14].sum()])[:, None]
+    assert torch.allclose(boxes.sums(image), expected)
+    blocks = torch.nn.functional.avg_pool2d(image[None, None], 4)[0, 0]
+    assert torch.allclose(boxes.block_sums(blocks), expected, rtol=0.01)
+
+
+def test_box_sums_weigh_the_blocks_on_a_template_s_edge():
+    boxes = Boxes(torch.tensor([5.0]), torch.tensor([10.0]), 6, (20, 20))
+    assert boxes.sums(torch.ones(20, 20)).item() == 36
 
 
 def test_a_shifted_window_correlates_perfectly_at_its_shift():
@@ -78,7 +84,16 @@ def test_a_shifted_window_correlates_perfectly_at_its_shift():
     score = correlate(stack[0], support[0, 0], moved_stack[0], moved_support[0, 0], boxes, 8, 0.5)
     peaks = find_peaks(score.flatten(0, 1))
     assert torch.allclose(peaks.shift_xy, torch.tensor([[-5.0, 3.0], [-5.0, 3.0]]), atol=0.06)
-    assert peaks.score.numpy() == pytest.approx(1.0, abs=1e-3)
+    assert peaks.score.numpy() == pytest.approx(1.0, abs=3e-3)
+
+
+def test_windows_need_not_be_whole_blocks():
+    image, valid = tensors(patch(scenery()[:250, :239]))
+    stack, support = double_angle(image, valid, DescriptorSettings())
+    boxes = Boxes(torch.tensor([90.0, 200.0]), torch.tensor([100.0, 180.0]), 64, (250, 239))
+    moved_stack, moved_support = stack.roll((2, 4), (2, 3)), support.roll((2, 4), (2, 3))
+    score = correlate(stack[0], support[0, 0], moved_stack[0], moved_support[0, 0], boxes, 5, 0.5)
+    assert torch.allclose(find_peaks(score.flatten(0, 1)).shift_xy, torch.tensor([4.0, 2.0]), atol=0.06)
 
 
 def test_a_peak_on_the_edge_of_the_search_is_ambiguous():
