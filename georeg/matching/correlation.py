@@ -105,7 +105,9 @@ def correlate(
     """
     template, search = _whole_blocks(template), _whole_blocks(search)
     valid = _whole_blocks(template_valid), _whole_blocks(search_valid)
-    energy, area = _normalisation((template.square().sum(0), valid[0]), (search.square().sum(0), valid[1]), boxes, radius)
+    energy, area = _normalisation(
+        (template.square().sum(0), valid[0]), (search.square().sum(0), valid[1]), boxes, radius
+    )
     score = _products(template, search, boxes, radius)
     least = least_valid * boxes.size**2
     score /= energy.clamp_min((1e-3 * least) ** 2).sqrt()

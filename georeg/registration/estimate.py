@@ -33,6 +33,11 @@ class Estimate:
     support: int
 
     @property
+    def certainty(self) -> float:
+        """Support times the share of inliers: many matches that mostly agree."""
+        return self.support * self.fit.inliers / max(len(self.points), 1)
+
+    @property
     def spread_px(self) -> float:
         """Robust deviation of the inliers' residuals."""
         inside = self.fit.residual_px[self.fit.inlier]

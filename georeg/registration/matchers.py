@@ -9,23 +9,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from georeg.matching.network import NetworkMatcher
 from georeg.matching.protocol import Matcher
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
 from georeg.matching.sweep import Hypothesis, SweepSettings, sweep
 from georeg.network.devices import pick_device
+from georeg.registration.guesses import centred, ranked, scale_groups, turns
 from georeg.registration.options import MatchOptions
-from georeg.scene import FloatArray, Patch, Scene
+from georeg.scene import Patch, Scene
 
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
-TURN_DEG = 45.0
-"""The network matches across turns of half this."""
-NETWORK_SCALE = 1.6
-"""And across scales up to this."""
+REFINED_GUESSES = 2
+"""So many of the network's ranked guesses are refined at each range of scales."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +96,19 @@ def _structural_attempts(device: str) -> Attempts:
 
 
 def _network_attempts(network: Matcher, last: Round | None = None) -> Attempts:
+    """The windows as they are; then all turns, range of scales by range of scales, ranked in small images."""
     rounds = Round(network, 6.0), last or Round(network, 4.0)
 
     def attempts(
         moving: Patch, reference: Patch, rotations_deg: Sequence[float], scales: Sequence[float]
     ) -> Iterator[Attempt]:
+        yield Attempt([centred(moving, reference, 0.0, 1.0)], rounds)
+        angles = turns(rotations_deg)
         for group in scale_groups(scales):
-            yield Attempt(
-                [centred(moving, reference, t, s) for s in group for t in turns(rotations_deg)], rounds
-            )
+            if (angles, group) == ([0.0], [1.0]):
+                continue
+            guesses = [centred(moving, reference, turn, scale) for scale in group for turn in angles]
+            yield Attempt(ranked(moving, reference, guesses, network)[:REFINED_GUESSES], rounds)
 
     return attempts
 
@@ -124,29 +125,6 @@ def _hybrid_attempts(network: Matcher, device: str) -> Attempts:
         yield from by_sweep(moving, reference, rotations_deg, scales)
 
     return attempts
-
-
-def turns(rotations_deg: Sequence[float]) -> list[float]:
-    """Turns TURN_DEG apart that cover the wanted rotations, the smallest first."""
-    wanted = {round(r / TURN_DEG) * TURN_DEG % 360 for r in rotations_deg}
-    return sorted(wanted, key=lambda r: min(r, 360 - r))
-
-
-def scale_groups(scales: Sequence[float]) -> list[list[float]]:
-    """Scales NETWORK_SCALE apart that cover the wanted ones: first 1 alone, then the others."""
-    low, high = min(scales), max(scales)
-    steps = range(-4, 5)
-    others = [NETWORK_SCALE**n for n in steps if n and low / 1.3 <= NETWORK_SCALE**n <= high * 1.3]
-    return [[1.0], others] if others else [[1.0]]
-
-
-def centred(moving: Patch, reference: Patch, rotation_deg: float, scale: float) -> Hypothesis:
-    """The moving window turned and scaled about its centre, the centre on the reference's centre."""
-    c, s = scale * np.cos(np.radians(rotation_deg)), scale * np.sin(np.radians(rotation_deg))
-    matrix: FloatArray = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    centre = np.array([moving.shape[1], moving.shape[0]]) / 2
-    matrix[:2, 2] = np.array([reference.shape[1], reference.shape[0]]) / 2 - matrix[:2, :2] @ centre
-    return Hypothesis(matrix, rotation_deg, scale, 0.0)
 
 
 def _coarse(search_px: int, spacing_px: int, device: str) -> StructuralMatcher:

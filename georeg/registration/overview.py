@@ -7,14 +7,14 @@ matching after warping, and the one with the most geometric support wins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from georeg.geometry.transforms import MatrixTransform, apply_matrix
-from georeg.matching.protocol import Correspondences, Matcher, PatchPair
 from georeg.registration.estimate import Estimate, estimate
-from georeg.registration.frames import Frame, Viewer, local_scale, warp_patch
+from georeg.registration.frames import Frame, Viewer, local_scale
+from georeg.registration.guesses import match_warped, shrink
 from georeg.registration.matchers import Attempt, Round, Toolkit
 from georeg.scene import FloatArray, Patch
 
@@ -24,8 +24,8 @@ SCALES = tuple(float(s) for s in np.geomspace(0.42, 2.4, 11))
 ROTATIONS = tuple(float(r) for r in range(0, 360, 10))
 NEAR_SCALES = (0.93, 1.0, 1.075)
 NEAR_ROTATIONS = (-8.0, -4.0, 0.0, 4.0, 8.0)
-ENOUGH_SUPPORT = 45
-"""A hypothesis with this much support ends the search: wrong ones stay below half of it."""
+ENOUGH_CERTAINTY = 24.0
+"""A hypothesis of this certainty ends the search: right ones reached 30 and more, wrong ones never 16."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Overview:
         if factor >= 0.9:
             return self
         return Overview(
-            *(_shrink(patch, factor) for patch in (self.moving, self.reference)),
+            *(shrink(patch, factor) for patch in (self.moving, self.reference)),
             _coarser(self.moving_frame, factor),
             _coarser(self.reference_frame, factor),
         )
@@ -65,12 +65,14 @@ class Located:
     Attributes:
         matrix: (3, 3) correction, source -> reference px.
         support: of the winning hypothesis; runner_up: of the best clearly different one.
+        beyond_doubt: whether it needed no comparison.
         uncertainty_px: how far off the matrix may be, reference pixels.
     """
 
     matrix: FloatArray
     support: int
     runner_up: int
+    beyond_doubt: bool
     uncertainty_px: float
 
 
@@ -97,15 +99,16 @@ def locate(
     found: list[tuple[Estimate, FloatArray]] = []
     for attempt in toolkit.attempts(overview.moving, overview.reference, rotations_deg, scales):
         found += supported(overview, coarse, attempt)
-        if any(one.support >= ENOUGH_SUPPORT for one, _ in found):
+        if any(one.certainty >= ENOUGH_CERTAINTY for one, _ in found):
             break
     if not found:
         return None
-    found.sort(key=lambda one: -one[0].support)
+    found.sort(key=lambda one: -one[0].certainty)
     best, matrix = found[0]
     runner_up = next((e.support for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0)
     spread = max(best.spread_px, 0.5) * coarse.reference_frame.step * 3
-    return Located(coarse.correction(matrix), best.support, runner_up, spread)
+    beyond_doubt = best.certainty >= ENOUGH_CERTAINTY
+    return Located(coarse.correction(matrix), best.support, runner_up, beyond_doubt, spread)
 
 
 def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tuple[Estimate, FloatArray]]:
@@ -116,7 +119,7 @@ def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tu
         if refined is None:
             continue
         found.append(refined)
-        if refined[0].support >= ENOUGH_SUPPORT:
+        if refined[0].certainty >= ENOUGH_CERTAINTY:
             break
     return found
 
@@ -127,7 +130,7 @@ def refine_hypothesis(
     """Match after warping by the hypothesis, each round with what the last one gave; None where support is lost."""
     result: tuple[Estimate, FloatArray] | None = None
     for one in rounds:
-        found = match_warped(overview, matrix, one.matcher)
+        found = match_warped(overview.moving, overview.reference, matrix, one.matcher)
         fitted = estimate(found, one.threshold_px) if len(found) >= 6 else None
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
             return None
@@ -136,13 +139,6 @@ def refine_hypothesis(
             return None
         result = fitted, matrix
     return result
-
-
-def match_warped(overview: Overview, matrix: FloatArray, matcher: Matcher) -> Correspondences:
-    """Matches between overview pixels, found after the moving overview was warped by the matrix."""
-    warped = warp_patch(overview.moving, matrix, overview.reference.shape)
-    found = matcher.match([PatchPair(warped, overview.reference)])[0]
-    return replace(found, moving_xy=apply_matrix(np.linalg.inv(matrix), found.moving_xy))
 
 
 def _between(overview: Overview, coarse: Overview, matrix: FloatArray) -> FloatArray:
@@ -166,12 +162,6 @@ def _differ(one: FloatArray, other: FloatArray, moving: Patch) -> bool:
     rows, cols = moving.shape
     corners = np.array([[0.0, 0.0], [cols, 0.0], [cols, rows], [0.0, rows]])
     return bool(np.linalg.norm(apply_matrix(one, corners) - apply_matrix(other, corners), axis=1).mean() > 12)
-
-
-def _shrink(patch: Patch, factor: float) -> Patch:
-    shape = max(8, round(patch.shape[0] * factor)), max(8, round(patch.shape[1] * factor))
-    matrix = np.diag([shape[1] / patch.shape[1], shape[0] / patch.shape[0], 1.0])
-    return warp_patch(patch, matrix, shape)
 
 
 def _coarser(frame: Frame, factor: float) -> Frame:

@@ -13,7 +13,6 @@ from georeg.registration.frames import Frame, Viewer
 from georeg.registration.matchers import Toolkit
 from georeg.registration.options import MatchOptions, Progress
 from georeg.registration.overview import (
-    ENOUGH_SUPPORT,
     NEAR_ROTATIONS,
     NEAR_SCALES,
     OVERVIEW_PX,
@@ -73,7 +72,7 @@ def place(
         _refuse_missing_geocoding(options, moving, reference)
         return _blind(moving, reference, toolkit, progress)
     near = _near_prior(moving, reference, prior, toolkit, options, progress)
-    if options.prior == "geocoding" or (near is not None and near[0].support >= ENOUGH_SUPPORT):
+    if options.prior == "geocoding" or (near is not None and near[0].beyond_doubt):
         return None if near is None else near[1]
     blind = _blind(moving, reference, toolkit, progress)
     if near is None or (
