@@ -18,6 +18,10 @@ from georeg.scene import FloatArray
 BoolArray = npt.NDArray[np.bool_]
 
 FOLDS = 5
+PARAMETER_COST = 12.0
+"""What a parameter must take off the sum of squared held-out errors, in units of the best kind's mean square."""
+LEAST_ERROR_PX = 0.02
+"""Errors below this are not compared: nothing is measured so well."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,22 @@ def spatial_groups(points_xy: FloatArray, cells: int = 4, folds: int = FOLDS) ->
 
 
 def choose_kind(
-    source_xy: FloatArray, target_xy: FloatArray, kinds: tuple[str, ...] = KINDS, gain: float = 0.08
+    source_xy: FloatArray,
+    target_xy: FloatArray,
+    kinds: tuple[str, ...] = KINDS,
+    independent_px: float = 0.0,
 ) -> tuple[str, FloatArray]:
-    """The simplest kind whose held-out error no richer kind beats by more than `gain`, with that error per point.
+    """The kind whose held-out error best pays for its parameters.
 
-    A kind needs three times its minimum of points. Holding out whole cells makes a kind that extrapolates badly lose.
+    Of neighbouring tie points, measured in windows that overlap, hardly one is an observation of its own: whatever is
+    smooth fits them. So the points count as one for each square of `independent_px`, and the sum of their squared
+    held-out errors, in units of the best kind's, is weighed against PARAMETER_COST for every parameter. A kind needs
+    three times its minimum of points. Holding out whole cells makes a kind that extrapolates badly lose.
+
+    Args:
+        source_xy, target_xy: (N, 2).
+        kinds: to choose from.
+        independent_px: side of the squares of the target plane; 0 counts every point.
 
     Returns:
         (kind, (N,) held-out distances).
@@ -141,15 +156,24 @@ def choose_kind(
         ValueError: no kind can be fitted.
     """
     groups = spatial_groups(source_xy)
-    best: tuple[str, FloatArray] | None = None
-    best_score = np.inf
-    for kind in kinds:
-        if len(source_xy) < 3 * MINIMUM_POINTS[kind]:
-            continue
-        distance = holdout(kind, source_xy, target_xy, groups)
-        score = float(np.sqrt(np.mean(np.minimum(distance, 1e3) ** 2)))
-        if score < best_score * (1 - gain):
-            best, best_score = (kind, distance), score
-    if best is None:
+    held = {
+        kind: holdout(kind, source_xy, target_xy, groups)
+        for kind in kinds
+        if len(source_xy) >= 3 * MINIMUM_POINTS[kind]
+    }
+    if not held:
         raise ValueError(f"{len(source_xy)} tie points are too few for any transform")
-    return best
+    error = {
+        kind: max(float(np.mean(np.minimum(d, 1e3) ** 2)), LEAST_ERROR_PX**2) for kind, d in held.items()
+    }
+    observations = 2 * independent_points(target_xy, independent_px)
+    unit = min(error.values())
+    best = min(
+        error, key=lambda kind: observations * error[kind] / unit + 2 * PARAMETER_COST * MINIMUM_POINTS[kind]
+    )
+    return best, held[best]
+
+
+def independent_points(points_xy: FloatArray, side_px: float) -> int:
+    """How many squares of a grid hold a point; the number of points where the side is 0."""
+    return len(points_xy) if side_px <= 0 else len(np.unique(np.floor(points_xy / side_px), axis=0))

@@ -45,7 +45,12 @@ class Estimate:
 
 
 def estimate(
-    points: Correspondences, threshold_px: float, kind: str = "auto", seed: int = 0, smooth: bool = False
+    points: Correspondences,
+    threshold_px: float,
+    kind: str = "auto",
+    seed: int = 0,
+    smooth: bool = False,
+    independent_px: float = 0.0,
 ) -> Estimate | None:
     """Fit a correction to matched points.
 
@@ -55,6 +60,7 @@ def estimate(
         kind: of `KINDS`, or "auto" for the simplest that held-out points do not speak against.
         seed: of the sampling.
         smooth: whether "auto" may choose polynomials and splines.
+        independent_px: matches nearer than this to one another count as one when the kind is chosen.
 
     Returns:
         None where no transform is supported.
@@ -67,7 +73,7 @@ def estimate(
     try:
         if kind == "auto":
             kinds = KINDS if smooth and inlier.sum() >= SMOOTH_KINDS_FROM else MATRIX_KINDS
-            kind, _ = choose_kind(source[inlier], target[inlier], kinds)
+            kind, _ = choose_kind(source[inlier], target[inlier], kinds, independent_px)
         fit = refine(kind, source, target, inlier, threshold_px)
     except ValueError:
         return None

@@ -45,6 +45,8 @@ MOVED_WORK_PX = 0.75
 """Tiles are matched again once the correction has moved farther than this at the scene's corners ..."""
 REMATCHES = 2
 """... but not after every batch: matching all again costs as much as all before it."""
+INDEPENDENT_WORK_PX = 96.0
+"""Side of the templates: matches nearer than this to one another see the same ground."""
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
@@ -274,11 +276,12 @@ def _fit(points: list[Correspondences], step: float, options: MatchOptions, smoo
     everything = Correspondences.concatenate(points)
     if len(everything) < 4:
         return None
-    fitted = estimate(everything, 3.0 * step, options.transform, options.seed, smooth)
+    how = options.transform, options.seed, smooth, INDEPENDENT_WORK_PX * step
+    fitted = estimate(everything, 3.0 * step, *how)
     if fitted is None:
         return None
     tighter = float(np.clip(3.5 * fitted.spread_px, 1.2 * step, 3.0 * step))
-    return estimate(everything, tighter, options.transform, options.seed, smooth) or fitted
+    return estimate(everything, tighter, *how) or fitted
 
 
 def _target_px(options: MatchOptions, detail: Detail, step: float) -> float:

@@ -13,6 +13,8 @@ from georeg.registration.frames import Frame
 from georeg.scene import FloatArray, Patch
 
 TILE_PX = 512
+UNCOVERED_SHARE = 0.15
+"""Along an axis, a strip narrower than this share of a tile needs no tile of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ def plan_tiles(
     counts = np.maximum(np.ceil((high - low) / step / (1.5 * tile_px) - 0.01).astype(int), 1)
     if (counts == 1).all():
         return TilePlan((Frame.around(np.floor(low), np.ceil(high), step),), overlap)
-    counts = np.maximum(np.floor((high - low) / step / tile_px).astype(int), 1)
+    counts = np.maximum(np.ceil((high - low) / step / tile_px - UNCOVERED_SHARE).astype(int), 1)
     frames, weights = [], []
     for centre in _centres(low, high, counts):
-        frame = _tile(centre, low, high, step, tile_px)
+        frame = _tile(centre, low, high, step, np.minimum(tile_px * step, (high - low) / counts))
         share = frame.box.intersection(overlap).area / max(frame.box.area, 1e-9)
         if share > 0.3:
             frames.append(frame)
@@ -131,8 +133,7 @@ def _centres(low: FloatArray, high: FloatArray, counts: np.ndarray) -> Sequence[
     return [np.array([x, y]) for y in ys for x in xs]
 
 
-def _tile(centre_xy: FloatArray, low: FloatArray, high: FloatArray, step: float, tile_px: int) -> Frame:
-    size = np.minimum(tile_px * step, high - low)
+def _tile(centre_xy: FloatArray, low: FloatArray, high: FloatArray, step: float, size: FloatArray) -> Frame:
     corner = np.clip(centre_xy - size / 2, low, high - size)
     return Frame.around(np.floor(corner), np.floor(corner) + np.floor(size / step) * step, step)
 

@@ -89,3 +89,19 @@ def test_groups_are_whole_cells():
     key = np.minimum(cell.astype(int), 3) @ np.array([1, 4])
     assert all(len(np.unique(groups[key == k])) == 1 for k in np.unique(key))
     assert len(np.unique(groups)) == 5
+
+
+def test_a_smooth_error_shared_by_neighbours_does_not_buy_parameters():
+    """A thousand tie points within four windows' reach are four observations, not a thousand."""
+    random = np.random.default_rng(5)
+    source = random.uniform(0, 200, (1000, 2))
+    bent = source + 5 + 0.4 * np.sin(source / 60) + random.normal(0, 0.4, source.shape)
+    assert choose_kind(source, bent, ("shift", "similarity", "affine", "homography"), 96.0)[0] == "shift"
+    assert choose_kind(source, bent, ("shift", "similarity", "affine", "homography"))[0] != "shift"
+
+
+def test_a_large_error_is_explained_however_few_the_observations():
+    source = np.random.default_rng(6).uniform(0, 200, (300, 2))
+    w = 1 + 5e-4 * source[:, :1]
+    kind, _ = choose_kind(source, source / w, ("shift", "similarity", "affine", "homography"), 96.0)
+    assert kind == "homography"

@@ -43,6 +43,15 @@ def test_tiles_stay_inside_and_do_not_overlap(width, height, step):
     assert all(max(f.shape) <= 1.5 * TILE_PX + 2 for f in plan.frames)
 
 
+@given(st.integers(200, 5000), st.integers(200, 5000))
+@settings(max_examples=50, deadline=None)
+def test_tiles_cover_nearly_all_of_the_overlap(width, height):
+    """A scene of 1,020 px once got a single tile in its middle, and its corners were extrapolated."""
+    area = shapely.box(0, 0, width, height)
+    covered = shapely.union_all(boxes(plan_tiles(area, 1.0))).intersection(area).area
+    assert covered >= 0.75 * area.area
+
+
 def test_tiles_outside_a_slanted_overlap_are_left_out():
     slanted = shapely.Polygon([(0, 0), (8000, 0), (0, 8000)])
     plan = plan_tiles(slanted, 1.0)
