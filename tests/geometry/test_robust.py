@@ -95,7 +95,7 @@ def test_a_smooth_error_shared_by_neighbours_does_not_buy_parameters():
     """A thousand tie points within four windows' reach are four observations, not a thousand."""
     random = np.random.default_rng(5)
     source = random.uniform(0, 200, (1000, 2))
-    bent = source + 5 + 0.4 * np.sin(source / 60) + random.normal(0, 0.4, source.shape)
+    bent = source + 5 + 0.5 * np.sin(source / 70) + random.normal(0, 0.3, source.shape)
     assert choose_kind(source, bent, ("shift", "similarity", "affine", "homography"), 96.0)[0] == "shift"
     assert choose_kind(source, bent, ("shift", "similarity", "affine", "homography"))[0] != "shift"
 
