@@ -1,5 +1,5 @@
 # Everything a newcomer, a developer and CI need; only Python 3.11 or newer must be there already.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

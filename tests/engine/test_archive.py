@@ -7,13 +7,14 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from PIL import Image
 
 from georeg.engine.archive import choose_holdout, read_archive
 from georeg.engine.decode import tile_boxes
 from georeg.errors import InputError
 
-from ..rasters import write
+from ..rasters import UTM, write
 
 
 def test_folder_is_read_and_useless_files_are_named(folder):
@@ -98,27 +99,10 @@ def test_deep_rasters_are_stretched_and_nodata_is_marked(tmp_path):
     assert tile.valid[44:].all()
 
 
-def test_multiband_float_raster_needs_rasterio_and_is_read_in_windows(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
-
-    profile = {
-        "driver": "GTiff",
-        "count": 4,
-        "height": 200,
-        "width": 180,
-        "dtype": "float32",
-        "nodata": -9999.0,
-    }
+def test_multiband_float_raster_is_read_in_windows(tmp_path):
     values = np.random.default_rng(0).uniform(0, 1, (4, 200, 180)).astype(np.float32)
     values[:, :, :30] = -9999.0
-    with rasterio.open(
-        tmp_path / "bands.tif",
-        "w",
-        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6),
-        crs="EPSG:32632",
-        **profile,
-    ) as file:
-        file.write(values)
+    write(tmp_path / "bands.tif", values, nodata=-9999.0, crs=UTM, transform=Affine(10, 0, 5e5, 0, -10, 4e6))
     (tile,) = read_archive(tmp_path).tiles
     assert tile.pixels.shape[0] == 3
     assert not tile.valid[:, :30].any()

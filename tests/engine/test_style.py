@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from georeg.engine.appearance.style import (
-    SHIPPED_WEIGHTS,
     StyleNetwork,
     load_style_network,
     make_style_book,
@@ -40,7 +39,6 @@ def test_training_lowers_the_reconstruction_loss_and_repeats(small_archive):
     assert torch.equal(again.encoder[0].weight, twice.encoder[0].weight)
 
 
-@pytest.mark.skipif(not SHIPPED_WEIGHTS.is_file(), reason="no style weights in this build")
 @pytest.mark.parametrize("modality", ["sar", "infrared"])
 def test_styled_look_keeps_a_straight_edge_in_place(small_archive, modality):
     book = make_style_book(small_archive, torch.device("cpu"))

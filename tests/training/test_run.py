@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from georeg.network.weights import find_weights, load_network, load_state
 from georeg.training import Stage, TrainingConfig, TrainOptions, train
 
 from ..conftest import full_disk
+from ..rasters import write
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,28 +92,21 @@ def test_a_signal_saves_and_stops(scenes, config_file, tmp_path):
     assert saved["step"] == outcome.steps < 5000
 
 
-def test_two_processes(scenes, config_file, tmp_path):
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [
-        "-m",
-        "georeg.training",
-        str(scenes),
-        "-o",
-        "run",
-        "--config",
-        str(config_file),
-        "--device",
-        "cpu",
-    ]
+def run_python(start, scenes, config_file, steps, **environment):
+    """`python START scenes -o run` for some steps in a process of its own, beside the config file."""
+    arguments = [scenes, "-o", "run", "--config", config_file, "--device", "cpu", "--max-steps", steps]
     done = subprocess.run(
-        [*torchrun, *command, "--max-steps", "3"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+        [sys.executable, *start, *map(str, arguments)], cwd=config_file.parent, capture_output=True, text=True,
+        env=os.environ | environment,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_two_processes(scenes, config_file, tmp_path):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "georeg.training"]
+    paths = os.pathsep.join([str(ROOT), *sys.path])
+    run_python(torchrun, scenes, config_file, 3, OMP_NUM_THREADS="1", PYTHONPATH=paths)
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert len(saved["processes"]) == 2
     draws = [part["engine"]["draw"]["parameters"] for part in saved["processes"]]
@@ -118,40 +114,30 @@ def test_two_processes(scenes, config_file, tmp_path):
     assert find_weights(tmp_path / "run" / "weights.safetensors").notes["pairs"] == "12"
 
 
-def test_only_a_few_packages_are_needed(scenes, config_file, tmp_path):
-    blocker = "\n".join(
-        [
-            "import sys",
-            "class Blocker:",
-            "    def find_spec(self, name, path=None, target=None):",
-            "        if name.split('.')[0] in {'rasterio', 'shapely', 'cv2', 'scipy', 'pyogrio', 'click'}:",
-            "            raise ModuleNotFoundError(f'{name} is blocked', name=name)",
-            "sys.meta_path.insert(0, Blocker())",
-            "from georeg.training.__main__ import main",
-            "sys.exit(main(sys.argv[1:]))",
-        ]
-    )
-    arguments = [
-        str(scenes),
-        "-o",
-        "run",
-        "--config",
-        str(config_file),
-        "--device",
-        "cpu",
-        "--max-steps",
-        "1",
-    ]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", blocker, *arguments],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'rasterio', 'shapely', 'cv2', 'scipy', 'pyogrio', 'click'}:
+            raise ModuleNotFoundError(f'{name} is blocked', name=name)
+sys.meta_path.insert(0, Blocker())
+from georeg.training.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_only_a_few_packages_are_needed(scenes, config_file):
+    done = run_python(["-c", BLOCKER], scenes, config_file, 1, PYTHONPATH=str(ROOT))
     assert "run: 1 steps, limit" in done.stdout
+
+
+def test_what_needs_rasterio_says_so(scenes, config_file, tmp_path):
+    """A raster that Pillow cannot read, where rasterio is not installed."""
+    for place in scenes.rglob("*.png"):
+        shutil.copy(place, tmp_path)
+    write(tmp_path / "bands.tif", np.ones((5, 160, 160), np.float32))
+    done = run_python(["-c", BLOCKER], tmp_path, config_file, 1, PYTHONPATH=str(ROOT))
+    assert "skipped 1 (needs rasterio, which is not installed): bands.tif" in done.stderr
 
 
 def test_another_config_cannot_be_resumed(scenes, config_file, tmp_path):
