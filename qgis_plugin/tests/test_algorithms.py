@@ -19,8 +19,14 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelOutput,
+    QgsProcessingModelParameter,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
@@ -289,6 +295,37 @@ def test_warp_runs_with_a_stored_registration(parameters, tmp_path, logged):
     })  # fmt: skip
     assert gdal.Open(results["OUTPUT"]).ReadAsArray()[0, 0] == 60
     assert logged()["arguments"][0] == "warp"
+
+
+def test_in_a_model_one_registration_serves_two_files(parameters, tmp_path, logged):
+    """match writes the registration, warp moves another file by it; as the model designer joins them."""
+    source, child = QgsProcessingModelChildParameterSource, QgsProcessingModelChildAlgorithm
+    model = QgsProcessingModelAlgorithm("both", "both")
+    match, warp = child("georeg:match"), child("georeg:warp")
+    match.setChildId("match")
+    warp.setChildId("warp")
+    for name in ("MOVING", "REFERENCE"):
+        model.addModelParameter(
+            QgsProcessingParameterRasterLayer(name, name), QgsProcessingModelParameter(name)
+        )
+        match.addParameterSources(name, [source.fromModelParameter(name)])
+    kept = QgsProcessingModelOutput("kept", "kept")
+    kept.setChildOutputName("REGISTRATION")
+    match.setModelOutputs({"kept": kept})
+    warp.addParameterSources("INPUT", [source.fromModelParameter("MOVING")])
+    warp.addParameterSources("REGISTRATION", [source.fromChildOutput("match", "REGISTRATION")])
+    moved = QgsProcessingModelOutput("moved", "moved")
+    moved.setChildOutputName("OUTPUT")
+    warp.setModelOutputs({"moved": moved})
+    model.addChildAlgorithm(match)
+    model.addChildAlgorithm(warp)
+    model.initAlgorithm()
+    results = processing.run(model, {
+        "MOVING": parameters["MOVING"], "REFERENCE": parameters["REFERENCE"],
+        "match:kept": str(tmp_path / "r.json"), "warp:moved": str(tmp_path / "moved.tif"),
+    }, feedback=QgsProcessingFeedback(False))  # fmt: skip
+    assert gdal.Open(results["warp:moved"]).ReadAsArray()[0, 0] == 60
+    assert logged()["arguments"][1:3] == ["--registration", str(tmp_path / "r.json")]
 
 
 def test_batch_makes_a_table_and_tells_of_failures(parameters, tmp_path, logged):

@@ -7,7 +7,8 @@ import os
 import pytest
 from conftest import alive, raster_layer, wait_for
 from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
-from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QMessageBox
+from qgis.PyQt.QtGui import QDesktopServices
+from qgis.PyQt.QtWidgets import QAbstractButton, QFileDialog, QLabel, QMessageBox
 
 from georeg_qgis.executable.process import end_all
 from georeg_qgis.gui.defaults import default_output, default_pair, unused
@@ -119,6 +120,29 @@ def test_progress_is_shown_in_words(dock, monkeypatch):
     finish(dock)
     assert "Finding the rough position 1 of 2" in said
     assert any("Writing" in text for text in said)
+
+
+def test_the_points_are_saved_for_the_georeferencer(dock, monkeypatch, tmp_path):
+    dock.start()
+    finish(dock)
+    places = [str(tmp_path / "mine.points"), "/nowhere/mine.points", ""]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments: (places.pop(0), ""))
+    dock.card.points_button.click()
+    assert (tmp_path / "mine.points").read_text().startswith("#CRS")
+    dock.card.points_button.click()
+    assert "/nowhere/mine.points could not be written" in dock.stage.text()
+    dock.card.points_button.click()
+    assert not places
+
+
+def test_the_report_is_opened_in_the_browser(dock, monkeypatch):
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    dock.start()
+    finish(dock)
+    dock.card.report_button.click()
+    assert opened == [dock.run.parameters["REPORT"]]
+    assert os.path.isfile(opened[0])
 
 
 def test_a_warning_says_why(dock, monkeypatch):

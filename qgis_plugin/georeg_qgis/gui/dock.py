@@ -144,7 +144,7 @@ class GeoregDock(QgsDockWidget):
         self.form.changed.connect(self.refresh)
         self.form.export_wanted.connect(self._export)
         self.export.done.connect(self._exported)
-        self.export.failed.connect(self._say)
+        self.export.failed.connect(self._not_exported)
         self.job.stage.connect(self._say)
         self.job.percent.connect(lambda percent: self.bar.setValue(int(percent)))
         self.job.done.connect(self._done)
@@ -294,9 +294,15 @@ class GeoregDock(QgsDockWidget):
     def _export(self, layer: QgsRasterLayer) -> None:
         other = next((one for one in self.form.layers if one is not layer), None)
         self._say(f"Saving the needed part of “{layer.name()}”…")
+        self.form.export.setEnabled(False)
         self.export.start(layer, other, self.iface.mapCanvas())
 
+    def _not_exported(self, sentence: str) -> None:
+        self.form.export.setEnabled(True)
+        self._say(sentence)
+
     def _exported(self, path: str) -> None:
+        self.form.export.setEnabled(True)
         self._say("")
         moving, reference = self.form.layers
         refused = self.form.problem()[1]
