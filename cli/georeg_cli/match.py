@@ -67,7 +67,7 @@ def match(
     from georeg.registration.destinations import Destinations
 
     match_options = options.match_options_from(values)
-    output_options = options.output_options_from(values)
+    output_options = options.output_options_from(values, output)
     destinations = Destinations(raster=output, registration=registration, points=points, report=report)
     refused: RefusedError | None = None
     with reporting(progress) as show:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,11 @@ from georeg.scene import Modality
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODALITIES = ("auto", *(str(name) for name in Modality))
+DRIVERS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jp2": "JP2OpenJPEG", ".img": "HFA", ".webp": "WEBP",
+    ".vrt": "VRT",
+}  # fmt: skip
+"""GDAL's drivers by the endings that no GeoTIFF may have."""
 MEMORY_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -134,8 +140,8 @@ output_options = combined(
     click.option("--dst-nodata", type=float, metavar="VALUE", help="Nodata value of the output. [default: the file's]"),
     click.option("--co", "creation_options", multiple=True, callback=creation_options, metavar="KEY=VALUE",
                  help="GDAL creation option; repeatable."),
-    click.option("-f", "--of", "driver", default="COG", show_default=True, metavar="DRIVER",
-                 help="GDAL driver of the output."),
+    click.option("-f", "--of", "driver", metavar="DRIVER",
+                 help="GDAL driver of the output. [default: COG, or what an ending such as .png or .jp2 says]"),
 )  # fmt: skip
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist already.")
@@ -153,8 +159,13 @@ def match_options_from(values: dict[str, Any]) -> MatchOptions:
     return MatchOptions(**taken)
 
 
-def output_options_from(values: dict[str, Any]) -> OutputOptions:
-    """OutputOptions from a command's parameters, which lose the values that were used."""
-    return OutputOptions(
-        **{name: values.pop(name) for name in OutputOptions.__dataclass_fields__ if name in values}
-    )
+def output_options_from(values: dict[str, Any], output: str | None = None) -> OutputOptions:
+    """OutputOptions from a command's parameters, which lose the values that were used.
+
+    Args:
+        output: the raster's name, whose ending says the driver where none was given.
+    """
+    taken = {name: values.pop(name) for name in OutputOptions.__dataclass_fields__ if name in values}
+    ending = "" if output is None else os.path.splitext(output)[1].lower()
+    taken["driver"] = taken.get("driver") or DRIVERS.get(ending, "COG")
+    return OutputOptions(**taken)

@@ -50,5 +50,5 @@ def warp(moving: str, output: str, registration: str, as_json: bool, progress: s
     else:
         stored = read_registration(registration)
     with reporting(progress) as show:
-        apply_registration(stored, moving, output, options.output_options_from(values), show)
+        apply_registration(stored, moving, output, options.output_options_from(values, output), show)
     click.echo(json.dumps({"output": output}) if as_json else f"wrote {output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from georeg.raster.files import check_bands, gdal_environment, is_local, open_da
 from georeg.raster.geocoding import WGS84, Geocoding, ground_distance_m
 from georeg.raster.modality import infer_modality
 from georeg.scene import FloatArray, Grid, Modality, Scene
+
+log = logging.getLogger(__name__)
 
 SAMPLE_PX = 128
 FLAT_PX = 5
@@ -70,7 +73,12 @@ def open_scene(
             tags=tags,
             **_placement(dataset),
         )
-    return _with_ground_distance(scene)
+    scene = _with_ground_distance(scene)
+    log.info(
+        "%s: %d x %d %s pixels, band %s, %s (%s), placed by %s", scene.name, scene.grid.width, scene.grid.height,
+        scene.dtype, " ".join(map(str, scene.bands)), scene.modality, why, scene.geocoding,
+    )  # fmt: skip
+    return scene
 
 
 def default_bands(dataset: rasterio.DatasetReader) -> tuple[int, ...]:

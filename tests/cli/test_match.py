@@ -134,6 +134,12 @@ class TestWarp:
             assert again.transform == out.transform
             assert np.array_equal(again.read(), out.read())
 
+    def test_a_picture_is_a_picture(self, matched, small_pair, tmp_path):
+        self.warp(matched, small_pair.moving, tmp_path / "again.png")
+        with rasterio.open(tmp_path / "again.png") as again, rasterio.open(matched[1] / "out.tif") as out:
+            assert again.driver == "PNG"
+            assert np.array_equal(again.read(), out.read())
+
     def test_an_image_of_its_own_coordinates_lands_where_the_truth_says(self, matched, small_pair, tmp_path):
         with rasterio.open(small_pair.moving) as moving:
             profile = moving.profile | {"count": 2, "dtype": "float32", "nodata": -1, "predictor": 3}

@@ -63,6 +63,18 @@ def test_every_output_option_arrives():
 
 
 @pytest.mark.parametrize(
+    ("output", "given", "driver"),
+    [
+        ("o.tif", None, "COG"), ("o", None, "COG"), (None, None, "COG"), ("a.png/o.TIFF", None, "COG"),
+        ("o.png", None, "PNG"), ("o.JP2", None, "JP2OpenJPEG"), ("/vsimem/o.img", None, "HFA"),
+        ("o.png", "GTiff", "GTiff"),
+    ],
+)  # fmt: skip
+def test_the_name_says_the_driver_where_none_is_given(output, given, driver):
+    assert options.output_options_from({"driver": given}, output).driver == driver
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [("2G", 2 * 1024**3), ("512m", 512 * 1024**2), ("1.5 GiB", 1536 * 1024**2), ("4096", 4096)],
 )
