@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -96,7 +97,9 @@ def _delivered(unit: Unit, blank: Record) -> Record:
         if not isinstance(found, Registration):
             raise
         registration, refusal = found, error
-    return described(blank, job, registration, refusal)
+    record = described(blank, job, registration, refusal)
+    force_to_disk(job)
+    return record
 
 
 def _own_deliver() -> Deliver:
@@ -139,6 +142,17 @@ def outputs_there(job: Job) -> dict[str, str]:
     base = Path(job.folder).parent
     there = {what: Path(path) for what, path in job.paths().items() if Path(path).exists()}
     return {what: path.relative_to(base).as_posix() for what, path in there.items()}
+
+
+def force_to_disk(job: Job) -> None:
+    """Have the outputs written out before the record is: a power cut must not leave "done" beside empty files."""
+    for path in (*job.paths().values(), job.folder):
+        with suppress(OSError):  # not written; or a file system that cannot
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def clean_folder(job: Job) -> None:

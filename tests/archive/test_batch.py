@@ -278,6 +278,16 @@ if __name__ == "__main__":
 """
 
 
+def test_outputs_are_on_the_disk_before_their_record(make_pairs, tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: forced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+    )
+    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here())
+    wanted = {"p0.tif", "registration.json", "points.gpkg", "report.html", "item.json", "p0"}
+    assert wanted <= set(forced[: forced.index("manifest.jsonl")])
+
+
 def test_workers_share_out_the_gpus(make_pairs, tmp_path):
     batch = batch_of(make_pairs(*["pass"] * 8), tmp_path / "out", deliver=fake_delivery.deliver_on)
     result = run_batch(batch, LocalPool(4, ("cuda:0", "cuda:1")))
