@@ -29,7 +29,7 @@ renamed at the end, so that an interrupted run leaves no half file; nothing is o
 | 4 | an input is missing or unreadable, or a folder cannot be written to |
 | 5 | memory, disk space or the device ran out |
 | 6 | a batch came to its end, but some pairs failed |
-| 130 | interrupted (Ctrl-C or SIGTERM); nothing that was there has been changed |
+| 130 | interrupted (Ctrl-C or SIGTERM); outputs that were not finished are as they were before |
 
 `--progress json` writes one JSON object a line to standard error:
 

@@ -92,7 +92,7 @@ def report(error: Exception) -> int:
         error.show()
         return error.exit_code
     if isinstance(error, click.Abort):
-        click.echo("georeg: interrupted; nothing that was there has been changed", err=True)
+        click.echo("georeg: interrupted; no file was left half written", err=True)
         return EXIT_INTERRUPTED
     if isinstance(error, BrokenPipeError):
         silence_stdout()

@@ -144,7 +144,7 @@ def sleep_long():
         progress("tiles", 1, 4)
         time.sleep(120)
     except KeyboardInterrupt:
-        stop(130, "georeg: interrupted; nothing that was there has been changed")
+        stop(130, "georeg: interrupted; no file was left half written")
 
 
 def made_up_registration(verdict):
