@@ -1,8 +1,11 @@
 """Scores other methods on a benchmark folder with the very code that `georeg evaluate` uses.
 
     python benchmarks/peers.py BENCHMARK --matcher sift [--hard | --geocoded | --published] [--predictions DIR]
+    python benchmarks/peers.py BENCHMARK --matcher network-alone [--weights FILE] [--side 400]
 
 sift: OpenCV SIFT, ratio test 0.85 with mutual nearest neighbours, MAGSAC++ homography at 3 px.
+network-alone: one pass of georeg's network over both images at one scale; its matches, a robust fit at 6 px, and no
+    more: no turns, no scales, no second pass, no correlation.
 identity: the answer is "they already agree" (for geocoded pairs: what the geocoding says).
 """
 
@@ -16,6 +19,7 @@ import tempfile
 import cv2
 import numpy as np
 import rasterio
+import torch
 from rasterio.warp import transform as warp_points
 
 from georeg.evaluation import (
@@ -29,6 +33,12 @@ from georeg.evaluation import (
     scores_json,
     table_text,
 )
+from georeg.geometry.transforms import MatrixTransform
+from georeg.matching.network import NetworkMatcher
+from georeg.matching.protocol import PatchPair
+from georeg.raster import SceneReader, open_scene
+from georeg.registration.estimate import estimate
+from georeg.registration.frames import Frame, Viewer
 from georeg.scene import FloatArray
 
 
@@ -79,6 +89,37 @@ def identity(moving: str, reference: str) -> Estimate:
     return Estimate(matrix, np.zeros((0, 2)), np.zeros((0, 2)))
 
 
+def network_alone(weights: str | None, side_px: int) -> Estimator:
+    """The network's matches between both images at a long side of `side_px`, and a robust fit to them."""
+    torch.set_num_threads(1)
+    network = NetworkMatcher(weights)
+
+    def match(moving: str, reference: str) -> Estimate:
+        with SceneReader(open_scene(moving)) as first, SceneReader(open_scene(reference)) as second:
+            viewer = Viewer(first, second, None)
+            frames = [whole(reader, side_px) for reader in (first, second)]
+            pair = PatchPair(viewer.source_patch(frames[0]), viewer.reference_patch(frames[1]))
+        found = network.match([pair])[0]
+        fitted = estimate(found, 6.0)
+        if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
+            return Estimate.nothing("no model")
+        matrix = frames[1].matrix @ fitted.fit.transform.matrix @ np.linalg.inv(frames[0].matrix)
+        points, inlier = fitted.points, fitted.fit.inlier
+        return Estimate(
+            matrix,
+            frames[0].to_space(points.moving_xy[inlier]),
+            frames[1].to_space(points.reference_xy[inlier]),
+        )
+
+    return match
+
+
+def whole(reader: SceneReader, side_px: int) -> Frame:
+    """The whole scene, its longer side `side_px` long."""
+    size = np.array([reader.scene.grid.width, reader.scene.grid.height], float)
+    return Frame.around(np.zeros(2), size, float(size.max()) / side_px)
+
+
 def read_grey(path: str) -> np.ndarray:
     """The mean of the bands as uint8, stretched from the 1st to the 99th percentile."""
     with rasterio.open(path) as image:
@@ -87,7 +128,16 @@ def read_grey(path: str) -> np.ndarray:
     return (np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
 
 
-METHODS: dict[str, Estimator] = {"sift": sift, "identity": identity}
+METHODS = ("identity", "network-alone", "sift")
+
+
+def method(name: str, weights: str | None, side_px: int) -> Estimator:
+    """The method of that name; weights and side are the network's."""
+    return (
+        network_alone(weights, side_px)
+        if name == "network-alone"
+        else {"sift": sift, "identity": identity}[name]
+    )
 
 
 def main() -> None:
@@ -95,11 +145,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("benchmark")
-    parser.add_argument("--matcher", choices=sorted(METHODS), default="sift")
+    parser.add_argument("--matcher", choices=METHODS, default="sift")
     parser.add_argument("--group", default="remote-sensing")
     parser.add_argument("--hard", action="store_true")
     parser.add_argument("--geocoded", action="store_true")
     parser.add_argument("--published", action="store_true")
+    parser.add_argument("--weights", help="of network-alone: a shipped name or a .safetensors file")
+    parser.add_argument(
+        "--side", type=int, default=400, help="of network-alone: long side of both images, pixels"
+    )
     parser.add_argument("--predictions")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -112,7 +166,7 @@ def main() -> None:
             cases = read_benchmark(args.benchmark, args.group, args.published)
         scores = evaluate(
             cases,
-            METHODS[args.matcher],
+            method(args.matcher, args.weights, args.side),
             lambda _, item: print(score_line(item), file=sys.stderr),
             args.predictions,
         )

@@ -27,6 +27,7 @@ class Stage:
         largest_turn_deg: relative rotations are drawn within this mostly.
         far_share, far_turn_deg: so many pairs at first (dynamic sampling changes it) are turned by up to this.
         dynamic_strength: how much more often recipes of a higher loss are drawn; 0 not at all.
+        families_left_out: families of the appearance bank that give no view its main look.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Stage:
     far_share: float = 0.08
     far_turn_deg: float = 90.0
     dynamic_strength: float = 0.5
+    families_left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,11 @@ def engine_config(stage: Stage) -> EngineConfig:
         far_rotation_deg=stage.far_turn_deg,
         geometry=replace(start.geometry, rotation_deg=stage.largest_turn_deg),
         dynamic_strength=stage.dynamic_strength,
+        family_weights={
+            name: weight
+            for name, weight in start.family_weights.items()
+            if name not in stage.families_left_out
+        },
         bin_weights={"near": 0.4 * rest, "turned": 0.6 * rest, "far": stage.far_share},
     )
 
