@@ -3,7 +3,9 @@
 What it does is chosen by the environment variable FAKE_GEOREG:
     ok        progress, files, JSON (the default)
     warn      the same with verdict "warn"
-    fail      exit 3 with georeg's sentence, JSON with verdict "fail", no raster
+    fail      exit 3 with georeg's sentence, JSON with verdict "fail"; a raster only with --keep-failed
+    hopeless  the same, and never a raster, because no transform was found
+    hanging   says nothing, not even its version
     nooverlap, usage, input, memory, crash, traceback, silent, garbage: end in these ways
     sleep     reports progress, starts a child that sleeps, and sleeps itself until interrupted
     stubborn  the same, but it and its child ignore SIGINT and SIGTERM
@@ -40,6 +42,8 @@ def main(arguments):
 
 
 def say_version():
+    if MODE == "hanging":
+        time.sleep(120)
     print({"old": "georeg, version 0.0.3", "alien": "GDAL 3.6.2"}.get(MODE, "georeg, version 0.1.0"))
     sys.exit(0)
 
@@ -49,7 +53,7 @@ def match(arguments):
         for done in range(total + 1):
             progress(stage, done, total)
     moving, _, *output = arguments[arguments.index("--") + 1 :]
-    verdict = MODE if MODE in ("warn", "fail") else "pass"
+    verdict = {"hopeless": "fail", "fail": "fail", "warn": "warn"}.get(MODE, "pass")
     registration = made_up_registration(verdict)
     for option, write in (
         ("--registration", write_json),
@@ -59,6 +63,9 @@ def match(arguments):
         for position, word in enumerate(arguments):
             if word == option:
                 write(arguments[position + 1], registration)
+    if MODE == "fail" and "--keep-failed" in arguments:
+        copy(moving, output[0])
+        registration["transform"] = {"kind": "affine"}
     if verdict == "fail":
         print(json.dumps(registration))
         stop(3, "georeg: error: 7 matches found, 20 needed: try --moving-modality sar.")

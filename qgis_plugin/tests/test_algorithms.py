@@ -184,6 +184,19 @@ def test_failures_raise_with_georegs_sentence(mode, words, parameters, monkeypat
     assert not os.path.exists(parameters["OUTPUT"])
 
 
+def test_what_failed_is_kept_on_request(parameters, monkeypatch):
+    monkeypatch.setenv("FAKE_GEOREG", "fail")
+    results = run("match", {**parameters, "KEEP_FAILED": True})
+    assert results["VERDICT"] == "fail"
+    assert os.path.isfile(results["OUTPUT"])
+
+
+def test_nothing_to_keep_is_a_failure_all_the_same(parameters, monkeypatch):
+    monkeypatch.setenv("FAKE_GEOREG", "hopeless")
+    with pytest.raises(QgsProcessingException, match="could not be registered: 7 matches found"):
+        run("match", {**parameters, "KEEP_FAILED": True})
+
+
 def test_no_program_is_said_before_anything_else(parameters):
     QgsSettings().setValue("georeg/executable", "/nowhere/georeg")
     algorithm = QgsApplication.processingRegistry().algorithmById("georeg:match")

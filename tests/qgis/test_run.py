@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from georeg_qgis.executable import process
+from georeg_qgis.executable import process, run
 from georeg_qgis.executable.command import Machine, Match, OldExecutable
 from georeg_qgis.executable.failure import GeoregFailed, failure_sentence
 from georeg_qgis.executable.outcome import Outcome
@@ -209,6 +209,21 @@ def test_an_old_program_is_refused(fake_georeg, monkeypatch) -> None:
     monkeypatch.setenv("FAKE_GEOREG", "old")
     with pytest.raises(OldExecutable, match=r"0\.0\.3 is too old"):
         georeg_version(fake_georeg)
+
+
+def test_a_program_that_never_answers_is_given_up(fake_georeg, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_GEOREG", "hanging")
+    monkeypatch.setattr(run, "PATIENCE_S", 0.5)
+    with pytest.raises(OldExecutable, match="said nothing"):
+        georeg_version(fake_georeg)
+
+
+def test_cancel_while_the_version_is_asked(fake_georeg, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_GEOREG", "hanging")
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        georeg_version(fake_georeg, lambda: time.monotonic() > started + 0.3)
+    assert time.monotonic() < started + 20
 
 
 def test_the_version_is_asked_once_for_one_file(fake_georeg, monkeypatch) -> None:

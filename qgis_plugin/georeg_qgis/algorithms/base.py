@@ -90,7 +90,7 @@ class GeoregAlgorithm(QgsProcessingAlgorithm):
     ) -> dict[str, Any]:
         """Run a request of `executable.command`; returns georeg's JSON, raises QgsProcessingException."""
         try:
-            georeg_version(self._executable)
+            georeg_version(self._executable, feedback.isCanceled)
             arguments = request.arguments(self._executable, self._machine)
             feedback.pushCommandInfo(_shown(arguments))
             reporter = _Reporter(feedback)

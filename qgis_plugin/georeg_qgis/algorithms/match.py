@@ -22,6 +22,7 @@ from qgis.core import (
 
 from ..executable.command import Match
 from ..executable.outcome import Outcome
+from ..executable.wording import in_qgis
 from ..layers import LayerRefused, mask_path, raster_path, refusal, same_source
 from ..results import ResidualArrows, StyleLike, layer_style, renamed_output, style_when_loaded
 from ..versions import DOUBLE, POINTS, POLYGONS, RASTER
@@ -29,6 +30,7 @@ from .base import GeoregAlgorithm
 from .choices import MATCHERS, MODALITIES, OUTPUT_MODES, PRIORS, TRANSFORMS
 from .output_grid import add_grid_parameters, read_grid
 
+NOT_REGISTRABLE = 3
 HELP = """<p>Aligns one image (the <b>moving</b> one) to another (the <b>reference</b>), also when they
 come from different sensors: radar to optical, thermal to optical, map to photo, one season to another.</p>
 <p>The defaults suit most pairs. The result comes with an accuracy that was measured on held-out points and
@@ -179,7 +181,12 @@ class MatchAlgorithm(GeoregAlgorithm):
 
     def processAlgorithm(self, parameters: dict, context, feedback) -> dict[str, Any]:
         request = self._request
-        outcome = Outcome.from_json(self.run_georeg(request, feedback))
+        accepted = (0, NOT_REGISTRABLE) if request.keep_failed else (0,)
+        outcome = Outcome.from_json(self.run_georeg(request, feedback, accepted))
+        if outcome.verdict == "fail" and not outcome.transform:  # there is nothing that could be written
+            raise QgsProcessingException(
+                f"The images could not be registered: {in_qgis(' '.join(outcome.reasons))}."
+            )
         feedback.pushInfo(f"{outcome.headline}. Accuracy: {outcome.accuracy}; {outcome.inliers} tie points.")
         for reason in outcome.reasons:
             feedback.pushWarning(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -14,6 +15,7 @@ from .process import Cancelled, Finished, run_program
 from .progress import Progress, parse_progress
 from .wording import in_qgis
 
+PATIENCE_S = 120.0
 INTERRUPTED = 130  # QGIS is closing, or someone else asked georeg to stop
 
 _versions: dict[tuple[str, float], str] = {}
@@ -64,17 +66,31 @@ def run_georeg(
     return _result(finished)
 
 
-def georeg_version(executable: str) -> str:
+def georeg_version(executable: str, is_cancelled: Callable[[], bool] = lambda: False) -> str:
     """The version of the program; asked once for each version of the file.
 
     Raises:
-        OldExecutable: too old, or no georeg; ProgramMissing: it cannot be started.
+        OldExecutable: too old, or no georeg; ProgramMissing: it cannot be started; Cancelled.
     """
     key = (executable, os.path.getmtime(executable) if os.path.exists(executable) else 0.0)
     if key not in _versions:
-        answer = run_program(command.version(executable))
+        answer = _asked(command.version(executable), is_cancelled)
         _versions[key] = command.check_version(answer.stdout + "\n".join(answer.stderr_lines))
     return _versions[key]
+
+
+def _asked(arguments: Sequence[str], is_cancelled: Callable[[], bool]) -> Finished:
+    """The answer to a quick question; another program than georeg may never answer."""
+    patience_ends = time.monotonic() + PATIENCE_S
+    try:
+        return run_program(arguments, is_cancelled=lambda: is_cancelled() or time.monotonic() > patience_ends)
+    except Cancelled:
+        if is_cancelled():
+            raise
+    raise command.OldExecutable(
+        f"{arguments[0]} does not answer like georeg: it said nothing for {PATIENCE_S:.0f} seconds. "
+        "Choose another program in the settings."
+    )
 
 
 def _result(finished: Finished) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class GeoregDock(QgsDockWidget):
         )
         self.comparison.stop()
         self.card.hide()
-        self.bar.setValue(0)
+        self.bar.setRange(0, 0)  # it only moves to and fro until there is something to tell
         self.stage.setText("Starting georeg")
         self.job.start(parameters)
         self.refresh()
@@ -146,7 +146,7 @@ class GeoregDock(QgsDockWidget):
         self.export.done.connect(self._exported)
         self.export.failed.connect(self._not_exported)
         self.job.stage.connect(self._say)
-        self.job.percent.connect(lambda percent: self.bar.setValue(int(percent)))
+        self.job.percent.connect(self._show_percent)
         self.job.done.connect(self._done)
         self.job.failed.connect(self._failed)
         self.job.cancelled.connect(self._cancelled)
@@ -184,6 +184,10 @@ class GeoregDock(QgsDockWidget):
         self.cancel_button.setEnabled(running)
         self.bar.setVisible(running)
         self.stage.setVisible(bool(self.stage.text()))
+
+    def _show_percent(self, percent: float) -> None:
+        self.bar.setRange(0, 100)
+        self.bar.setValue(int(percent))
 
     def _say(self, text: str) -> None:
         self.stage.setText(text)
