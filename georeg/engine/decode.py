@@ -7,17 +7,17 @@ read in windows, evenly spread and at most `max_tiles` a file, so that a whole s
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-
-from georeg.errors import InputError
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img", ".dt2", ".hgt", ".nc", ".asc"})
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm"})
@@ -26,6 +26,7 @@ WHOLE_IMAGE_PX = 8192 * 8192
 GDAL_NODATA_TAG = 42113
 BLACK_RUN_PX = 9
 WHOLE_SIDES = 1.5
+_WARNINGS_LOCK = threading.Lock()
 
 
 class UnusableImageError(Exception):
@@ -85,17 +86,24 @@ def _starts(length: int, tile_px: int) -> tuple[list[int], int]:
     return [round(index * (length - tile_px) / (count - 1)) for index in range(count)], tile_px
 
 
+def _quietly(opener: Callable[..., Any], unwanted: type[Warning], source: Any) -> Any:
+    """`opener(source)` without a warning; one thread at a time, as Python's filters are global."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore", unwanted)
+        return opener(source)
+
+
 def _open_picture(
     data: bytes | Path,
 ) -> tuple[tuple[int, int], Callable[[tuple[int, int, int, int]], Pixels]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
-            if image.width * image.height > WHOLE_IMAGE_PX:
-                return (image.height, image.width), lambda box: _nothing(box)
-            tags = getattr(image, "tag_v2", {})
-            nodata = _number(tags.get(GDAL_NODATA_TAG))
-            pixels, valid = _picture_array(image, nodata)
+    with _quietly(
+        Image.open, Image.DecompressionBombWarning, io.BytesIO(data) if isinstance(data, bytes) else data
+    ) as image:
+        if image.width * image.height > WHOLE_IMAGE_PX:
+            return (image.height, image.width), lambda box: _nothing(box)
+        tags = getattr(image, "tag_v2", {})
+        nodata = _number(tags.get(GDAL_NODATA_TAG))
+        pixels, valid = _picture_array(image, nodata)
     pixels = _to_uint8(pixels, valid)
 
     def window(box: tuple[int, int, int, int]) -> Pixels:
@@ -136,13 +144,12 @@ def _open_raster(
     if Path(name).suffix.lower() not in RASTER_SUFFIXES or isinstance(data, bytes):
         raise UnusableImageError("broken") from cause
     try:
-        from rasterio.errors import RasterioError
-
-        from georeg.raster.files import open_dataset
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
     except ImportError as error:
         raise UnusableImageError("needs rasterio, which is not installed") from error
     try:
-        with open_dataset(data) as dataset:
+        with _quietly(rasterio.open, NotGeoreferencedWarning, data) as dataset:
             bands = [1, 2, 3] if dataset.count >= 3 else [1]
             step = max(1, max(dataset.shape) // 1024)
             shape = (len(bands), max(1, dataset.height // step), max(1, dataset.width // step))
@@ -151,15 +158,15 @@ def _open_raster(
                 dataset.shape,
                 _stretch_limits(np.moveaxis(overview.filled(0), 0, -1), _ground(overview)),
             )
-    except (InputError, RasterioError) as error:
+    except RasterioError as error:
         raise UnusableImageError("broken") from error
 
     def window(box: tuple[int, int, int, int]) -> Pixels:
         left, top, right, bottom = box
         try:
-            with open_dataset(data) as dataset:
+            with _quietly(rasterio.open, NotGeoreferencedWarning, data) as dataset:
                 part = dataset.read(bands, window=((top, bottom), (left, right)), masked=True)
-        except (InputError, RasterioError) as error:
+        except RasterioError as error:
             raise UnusableImageError("broken") from error
         valid = _ground(part)
         return _stretch(np.moveaxis(part.filled(0), 0, -1), limits), None if valid.all() else valid

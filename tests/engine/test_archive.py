@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import warnings
 
 import numpy as np
 import pytest
@@ -143,6 +144,18 @@ def test_broken_rasters_of_every_kind_are_named(tmp_path):
         "tiny": ["tiny.tif"],
         "missing": ["gone.tif"],
     }
+
+
+def test_pictures_and_rasters_side_by_side_leave_the_warnings_alone(tmp_path):
+    """Both readers silence a warning of their own, in threads, and Python's filters are global."""
+    noise = np.random.default_rng(0).uniform(0, 255, (5, 128, 128)).astype(np.float32)
+    for index in range(30):
+        write(tmp_path / f"{index}.tif", noise)
+        Image.fromarray(noise[0].astype(np.uint8)).save(tmp_path / f"{index}.png")
+    before = list(warnings.filters)
+    for _ in range(3):
+        assert len(read_archive(tmp_path).tiles) == 60
+    assert warnings.filters == before
 
 
 def test_a_tar_that_is_none(tmp_path):
