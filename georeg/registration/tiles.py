@@ -13,6 +13,7 @@ from georeg.registration.frames import Frame
 from georeg.scene import FloatArray, Patch
 
 TILE_PX = 512
+SPREAD = 64
 UNCOVERED_SHARE = 0.15
 """Along an axis, a strip narrower than this share of a tile needs no tile of its own."""
 
@@ -63,7 +64,10 @@ def plan_tiles(
 
 
 def spread_order(centres_xy: FloatArray, weights: FloatArray) -> list[int]:
-    """Farthest-point order: each next point maximises its distance to the chosen ones times the root of its weight."""
+    """Farthest-point order: each next point maximises its distance to the chosen ones times the root of its weight.
+
+    So the first SPREAD of them, as its cost grows with the square of their number; the rest follow by weight.
+    """
     if len(centres_xy) == 0:
         return []
     middle = centres_xy.mean(0)
@@ -75,12 +79,13 @@ def spread_order(centres_xy: FloatArray, weights: FloatArray) -> list[int]:
         )
     ]
     distance = np.linalg.norm(centres_xy - centres_xy[chosen[0]], axis=1)
-    while len(chosen) < len(centres_xy):
+    while len(chosen) < min(len(centres_xy), SPREAD):
         rank = distance * np.sqrt(weights + 1e-9)
         rank[chosen] = -1
         chosen.append(int(rank.argmax()))
         distance = np.minimum(distance, np.linalg.norm(centres_xy - centres_xy[chosen[-1]], axis=1))
-    return chosen
+    rest = np.argsort(-weights, kind="stable")
+    return chosen + rest[~np.isin(rest, chosen)].tolist()
 
 
 def predicted_error_px(
