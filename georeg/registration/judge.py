@@ -27,7 +27,7 @@ class Evidence:
     Attributes:
         cells: CELL_PX squares (in pixels of the coarser scene) that hold an inlier: matches whose templates overlap are
             not counted twice.
-        inlier_share: inliers over matches.
+        inlier_share: inliers over matches, relative to what is usual for the matcher.
         filled: cells over those of the searched area: where nothing was found counts against it.
         verified_share: of matches that were searched for anew in a wide window around the answer, the share that agrees
             with it; a wrong answer gets only what chance gives.
@@ -60,6 +60,8 @@ WEIGHTS = {
     "holdout": -0.3,
     "agreement": 4.0,
 }
+LEAST_INLIER_SHARE = 0.4
+"""Below this another kind of transform, or another placement, would explain more of the matches."""
 LEAST_VERIFIED_SHARE = 0.3
 """Below this the answer is refused whatever else speaks for it; right ones come back in more than half of all tries."""
 
@@ -95,6 +97,7 @@ def judge(
     gsd_m: float | None,
     agreement: float,
     verification: tuple[int, int],
+    usual_share: float = 1.0,
 ) -> tuple[Quality, FloatArray, Evidence]:
     """Quality of a final estimate, the held-out distance of every point (NaN where not held out), and the evidence.
 
@@ -106,6 +109,7 @@ def judge(
         gsd_m: metres per reference pixel; None where unknown.
         agreement: see `Evidence`.
         verification: matches of the wide search that agree, and all of them.
+        usual_share: share of a matcher's matches that agrees with a right answer; shares are stated relative to it.
     """
     fit, points = found.fit, found.points
     inside = fit.inlier
@@ -118,9 +122,9 @@ def judge(
     cells = len(np.unique(np.floor(target / (work_step * CELL_PX)), axis=0))
     evidence = Evidence(
         cells=cells,
-        inlier_share=fit.inliers / max(len(points), 1),
+        inlier_share=min(1.0, fit.inliers / max(len(points), 1) / usual_share),
         filled=cells / max(searched_px2 / (work_step * CELL_PX) ** 2, 1.0),
-        verified_share=verification[0] / max(verification[1], 1),
+        verified_share=min(1.0, verification[0] / max(verification[1], 1) / usual_share),
         verified=verification[0],
         coverage=coverage(target, overlap),
         holdout_work_px=math.inf if holdout_px is None else holdout_px / work_step,
@@ -160,7 +164,7 @@ def _reasons(evidence: Evidence, transform: Transform, inliers: int) -> tuple[st
         found.append(f"only {inliers} tie points agree, {needed} are needed for a {transform.kind}")
     if evidence.coverage < 0.25:
         found.append(f"the tie points cover only {evidence.coverage:.0%} of the common area")
-    if evidence.inlier_share < 0.15:
+    if evidence.inlier_share < LEAST_INLIER_SHARE:
         found.append(f"only {evidence.inlier_share:.0%} of the matches agree with one another")
     if evidence.verified_share < LEAST_VERIFIED_SHARE:
         found.append(

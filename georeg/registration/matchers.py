@@ -21,6 +21,8 @@ from georeg.scene import Patch, Scene
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
+NETWORK_SHARE = 0.35
+"""The network hands out unsure matches too, because the robust fit sorts them better than a threshold does."""
 REFINED_GUESSES = 2
 """So many of the network's ranked guesses are refined at each range of scales."""
 
@@ -55,6 +57,7 @@ class Toolkit:
         device: torch's name of the device.
         attempts: of the global stage.
         detail: makes the tile stage's matcher from how far the windows may be apart, in tile pixels.
+        usual_share: of that matcher's matches, the share that agrees with a right answer.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Toolkit:
     device: str
     attempts: Attempts
     detail: Callable[[float], Matcher]
+    usual_share: float = 1.0
 
 
 def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Toolkit:
@@ -79,7 +83,9 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
     network = NetworkMatcher(options.weights, device, given=(given[0], given[1]))
     weights = network.weights_name, network.weights_sha256
     if name == "network":
-        return Toolkit(name, *weights, device, _network_attempts(network), lambda uncertainty_px: network)
+        return Toolkit(
+            name, *weights, device, _network_attempts(network), lambda uncertainty_px: network, NETWORK_SHARE
+        )
     return Toolkit(name, *weights, device, _hybrid_attempts(network, device), _structural_detail(device))
 
 

@@ -20,7 +20,7 @@ from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.network.devices import use_threads
 from georeg.network.memory import keep_freed_memory
 from georeg.raster import GeocodingPrior, SceneReader, open_scene
-from georeg.registration.estimate import Estimate, estimate
+from georeg.registration.estimate import Estimate, balanced, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.judge import judge, nothing_found
 from georeg.registration.matchers import Toolkit, make_toolkit
@@ -89,7 +89,7 @@ def register(
         with _timed(seconds, "tiles"):
             detail = None if placement is None else match_in_detail(placement, toolkit, options, progress)
     run = _run_record(toolkit, options, seconds, detail)
-    return _registration(moving_scene, reference_scene, placement, detail, run)
+    return _registration(moving_scene, reference_scene, placement, detail, run, toolkit.usual_share)
 
 
 class Detail:
@@ -136,8 +136,8 @@ def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, int]:
     small = detail.overlap.area < (VERIFY_PX * detail.step) ** 2
     step = detail.step * (1 if small else 2)
     frames = plan_tiles(detail.overlap, step).frames[:VERIFY_TILES]
-    found = Correspondences.concatenate(
-        match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf)
+    found = balanced(
+        Correspondences.concatenate(match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf))
     )
     if len(found) == 0:
         return 0, 0
@@ -314,7 +314,12 @@ def _moved_px(detail: Detail, before: Transform, after: Transform) -> float:
 
 
 def _registration(
-    moving: Scene, reference: Scene, placement: Placement | None, detail: Detail | None, run: dict[str, Any]
+    moving: Scene,
+    reference: Scene,
+    placement: Placement | None,
+    detail: Detail | None,
+    run: dict[str, Any],
+    usual_share: float,
 ) -> Registration:
     """Everything put together, the verdict included."""
     if placement is None or detail is None or detail.found is None:
@@ -330,6 +335,7 @@ def _registration(
         reference.gsd_m,
         placement.agreement,
         detail.verification,
+        usual_share,
     )
     run["evidence"] = asdict(evidence)
     viewer, transform = detail.viewer, found.fit.transform
