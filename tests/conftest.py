@@ -17,6 +17,10 @@ from affine import Affine
 
 from .rasters import UTM, write
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite started in the background inherits an ignored Ctrl-C, and would hand that on to what it tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parent.parent
 
 
