@@ -188,6 +188,45 @@ def find_peaks(score: Tensor, exclusion_px: int = 3) -> Peaks:
     return Peaks(shift, best, torch.where(on_edge, torch.ones_like(ratio), ratio))
 
 
+def misses_on_return(score: Tensor, boxes: Boxes) -> Tensor:
+    """How far from its start each template ends that is matched there and back, whole pixels.
+
+    The correlation of the box that was found with the boxes about its origin is in the scores already: as those of the
+    neighbouring templates at other shifts, between which it is interpolated.
+
+    Args:
+        score: (Ny, Nx, S, S) of `correlate`.
+
+    Returns:
+        (Ny Nx,) distances.
+    """
+    rows, cols, side = score.shape[:3]
+    best = score.flatten(2).argmax(2)
+    there = torch.stack([best // side, best % side])
+    shift = torch.arange(side, device=score.device)
+    back = score.new_zeros(rows, cols, side, side)
+    along_y = _interpolation(boxes.rows, there[0][..., None] - shift)
+    along_x = _interpolation(boxes.cols, (there[1][..., None] - shift).transpose(0, 1))
+    for row, row_weight in along_y:
+        for col, col_weight in along_x:
+            part = score[row[..., None], col.transpose(0, 1)[:, :, None], shift[:, None], shift]
+            back += part * row_weight[..., None] * col_weight.transpose(0, 1)[:, :, None]
+    found = back.flatten(2).argmax(2)
+    return torch.hypot((found // side - there[0]).float(), (found % side - there[1]).float()).flatten()
+
+
+def _interpolation(centres: Tensor, offset: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The two neighbours and their weights for places `offset` px (N, .., S) from each of the (N,) centres."""
+    last = len(centres) - 1
+    step = (centres[-1] - centres[0]) / max(last, 1)
+    own = torch.arange(len(centres), device=centres.device).view(-1, *[1] * (offset.dim() - 1))
+    place = (own + offset / step.clamp_min(1.0)).clamp(0, last)
+    low = place.floor().clamp(max=max(last - 1, 0))
+    weight = place - low
+    low = low.long()
+    return [(low, 1 - weight), ((low + 1).clamp(max=last), weight)]
+
+
 def _without_surroundings(score: Tensor, row: Tensor, col: Tensor, radius: int) -> Tensor:
     along = torch.arange(score.shape[1], device=score.device)
     near_row = (along.view(1, -1, 1) - row.view(-1, 1, 1)).abs() <= radius

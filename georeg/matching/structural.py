@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from georeg.matching.correlation import Boxes, correlate, find_peaks
+from georeg.matching.correlation import Boxes, correlate, find_peaks, misses_on_return
 from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.scene import Modality, Patch
@@ -31,6 +31,7 @@ class StructuralSettings:
         min_valid: share of a template that must be valid on both sides.
         max_ratio: peaks more ambiguous than this are dropped.
         min_score: peaks lower than this are dropped.
+        return_px: matches that end farther than this from their start, when matched there and back, are dropped.
         descriptor: of the images; SAR gets a wider gradient.
     """
 
@@ -41,6 +42,7 @@ class StructuralSettings:
     min_valid: float = 0.5
     max_ratio: float = 0.92
     min_score: float = 0.1
+    return_px: float = 3.0
     descriptor: DescriptorSettings = field(default_factory=lambda: DescriptorSettings(smoothing_sigma=1.0))
 
 
@@ -72,8 +74,10 @@ class StructuralMatcher:
         s = self.settings
         boxes = template_grid(pair.reference.shape, s, self.device)
         moving, reference = self._describe(pair.moving), self._describe(pair.reference)
-        peaks = find_peaks(correlate(*reference, *moving, boxes, s.search_px, s.min_valid).flatten(0, 1))
+        score = correlate(*reference, *moving, boxes, s.search_px, s.min_valid)
+        peaks = find_peaks(score.flatten(0, 1))
         keep = (peaks.score > s.min_score) & (peaks.ratio < s.max_ratio)
+        keep &= misses_on_return(score, boxes) <= s.return_px
         ys, xs = torch.meshgrid(boxes.rows, boxes.cols, indexing="ij")
         centres = torch.stack([xs.ravel(), ys.ravel()], 1)
         confidence = (peaks.score * (1 - peaks.ratio).sqrt()).clamp(0, 1)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from georeg.matching.correlation import Boxes, correlate, find_peaks
+from georeg.matching.correlation import Boxes, correlate, find_peaks, misses_on_return
 from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.protocol import PatchPair
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
@@ -85,6 +85,15 @@ def test_a_shifted_window_correlates_perfectly_at_its_shift():
     peaks = find_peaks(score.flatten(0, 1))
     assert torch.allclose(peaks.shift_xy, torch.tensor([[-5.0, 3.0], [-5.0, 3.0]]), atol=0.06)
     assert peaks.score.numpy() == pytest.approx(1.0, abs=3e-3)
+
+
+def test_a_match_that_is_not_returned_misses():
+    """Three templates 10 px apart; the middle one is claimed by its neighbour's better correlation."""
+    boxes = Boxes(torch.tensor([20.0]), torch.tensor([10.0, 20.0, 30.0]), 8, (40, 40))
+    score = torch.zeros(1, 3, 21, 21)
+    score[0, :, 10, 10] = torch.tensor([0.5, 0.2, 0.5])
+    score[0, 1, 10, 20] = 0.4  # 20 -> 30, but what lies at 30 goes back to 30
+    assert misses_on_return(score, boxes).tolist() == [0.0, 10.0, 0.0]
 
 
 def test_windows_need_not_be_whole_blocks():
