@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from georeg.geometry.spline import Spline
 from georeg.scene import FloatArray
-
-if TYPE_CHECKING:
-    from scipy.interpolate import RBFInterpolator
 
 KINDS = ("shift", "similarity", "affine", "homography", "polynomial2", "polynomial3", "tps")
 MATRIX_KINDS = KINDS[:4]
@@ -114,7 +112,7 @@ class ThinPlateSpline:
 
     Attributes:
         source_xy, target_xy: (N, 2) the control points it was made from.
-        smoothing: of scipy's RBFInterpolator, in squared pixels over normalised coordinates.
+        smoothing: of the spline, in squared pixels over normalised coordinates.
         affine: (3, 3) trend, so that far from the control points the transform stays an affine.
     """
 
@@ -128,12 +126,9 @@ class ThinPlateSpline:
         return "tps"
 
     @cached_property
-    def _spline(self) -> RBFInterpolator:
-        from scipy.interpolate import RBFInterpolator  # half a second to import, and seldom needed
-
+    def _spline(self) -> Spline:
         departure = self.target_xy - apply_matrix(self.affine, self.source_xy)
-        scale = _spread(self.source_xy)
-        return RBFInterpolator(self.source_xy / scale, departure, smoothing=self.smoothing, neighbors=None)
+        return Spline(self.source_xy / _spread(self.source_xy), departure, self.smoothing)
 
     def __call__(self, points_xy: FloatArray) -> FloatArray:
         points_xy = np.asarray(points_xy, float)

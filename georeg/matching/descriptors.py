@@ -42,25 +42,28 @@ def double_angle(image: Tensor, valid: Tensor, settings: DescriptorSettings) -> 
         (B, 3, H, W): strength x cos, strength x sin, strength (0..1, short in flat areas), zero where untrusted;
         (B, 1, H, W) support, 0 or 1.
     """
-    gradient_x, gradient_y = _gaussian_gradient(image, settings.gradient_sigma)
     support = _erode(valid, max(1, math.ceil(2 * settings.gradient_sigma)))
-    square = (gradient_x.square() + gradient_y.square()) * support
+    stack = _doubled(image, support, settings)
+    if settings.smoothing_sigma > 0:
+        kernel = _gaussian(settings.smoothing_sigma, image)
+        for channel in stack.split(1, 1):  # one at a time: a third of the memory in use
+            channel.copy_(_separable(channel, kernel, kernel))
+    return stack.mul_(support), support
+
+
+def _doubled(image: Tensor, support: Tensor, settings: DescriptorSettings) -> Tensor:
+    """(B, 3, H, W) of strength x cos, strength x sin and strength, not smoothed yet."""
+    gradient_x, gradient_y = _gaussian_gradient(image, settings.gradient_sigma)
+    square = gradient_x.square().addcmul_(gradient_y, gradient_y).mul_(support)
     strength = square.sqrt()
-    mean = (strength * support).sum((2, 3), keepdim=True) / support.sum((2, 3), keepdim=True).clamp_min(1)
-    soft = strength / (strength + settings.floor * mean + 1e-9)
-    unit = soft / square.clamp_min(1e-12)
-    cosine = (gradient_x.square() - gradient_y.square()) * unit
-    sine = 2 * gradient_x * gradient_y * unit
-    stack = torch.cat([cosine, sine, soft], 1) * support
-    return gaussian_blur(stack, settings.smoothing_sigma) * support, support
-
-
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian with reflected borders, each channel on its own; (B, C, H, W) -> the same."""
-    if sigma <= 0:
-        return image
-    kernel = _gaussian(sigma, image)
-    return _separable(image, kernel, kernel)
+    mean = strength.sum((2, 3), keepdim=True) / support.sum((2, 3), keepdim=True).clamp_min(1)
+    soft = strength.div_(strength + settings.floor * mean + 1e-9)
+    unit = (soft / square.clamp_min(1e-12)).mul_(support)
+    stack = torch.empty_like(unit.expand(-1, 3, -1, -1), memory_format=torch.contiguous_format)
+    stack[:, :1] = (gradient_x.square() - gradient_y.square()).mul_(unit)
+    stack[:, 1:2] = (2 * gradient_x * gradient_y).mul_(unit)
+    stack[:, 2:] = soft.mul_(support)
+    return stack
 
 
 def _gaussian_gradient(image: Tensor, sigma: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import shapely
 from rasterio.crs import CRS
 
@@ -122,6 +121,8 @@ def _write_layer(
     driver: str,
     append: bool = False,
 ) -> None:
+    import pyogrio  # a second GDAL, 35 MB: only where a layer is written
+
     options = {"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else {}
     with without_warnings(UserWarning, "'crs' was not provided"):
         pyogrio.raw.write(

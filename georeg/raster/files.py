@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from georeg.errors import InputError, UsageError
 
 CACHE_BYTES = 64 * 1024**2
-"""GDAL's block cache while georeg reads and writes; its own default is 5 % of the machine's memory."""
+"""GDAL's block cache while georeg reads and writes, at most; its own default is 5 % of the machine's memory."""
+CACHED_PX = 8 * 1024**2
+"""Windows are read with a cache for so many pixels of all bands: more is seldom asked for twice."""
 
 _WARNINGS_LOCK = threading.Lock()
 
@@ -26,6 +29,14 @@ def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio
     return rasterio.Env(
         GDAL_CACHEMAX=int(cache_bytes), GDAL_NUM_THREADS=options.pop("GDAL_NUM_THREADS", 1), **options
     )
+
+
+def cache_for(dataset: rasterio.DatasetReader) -> int:
+    """Bytes of block cache for reading windows: bands that are stored pixel by pixel are cached together."""
+    pixel = sum(
+        np.dtype("complex64" if name == "complex_int16" else name).itemsize for name in dataset.dtypes
+    )
+    return min(CACHE_BYTES, CACHED_PX * pixel)
 
 
 def open_dataset(path: str | os.PathLike[str], **options: Any) -> rasterio.DatasetReader:

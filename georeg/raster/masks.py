@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import rasterio
 import rasterio.features
 import shapely
@@ -119,6 +118,8 @@ def polygons_px(path: str, scene: Scene) -> list[shapely.Geometry]:
 
 
 def _read_vector(path: str) -> tuple[dict[str, Any], npt.NDArray[np.object_]]:
+    import pyogrio  # a second GDAL, 35 MB: only where a vector mask is given
+
     try:
         meta, _, wkb, _ = pyogrio.raw.read(path, columns=[])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:

@@ -14,7 +14,7 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.windows import Window
 
-from georeg.raster.files import gdal_environment, open_dataset, reading
+from georeg.raster.files import cache_for, gdal_environment, open_dataset, reading
 from georeg.raster.masks import RasterMask, VectorMask, open_mask
 from georeg.raster.scenes import FLAT_PX
 from georeg.scene import Grid, Modality, Scene
@@ -113,6 +113,7 @@ class _Handle:
             self._mask: RasterMask | VectorMask | None = open_mask(scene)
         if self._mask is not None:
             self._stack.callback(self._mask.close)
+        self._cache_bytes = cache_for(self._dataset)
         self._palette = _palette(self._dataset, scene.bands[0])
         self._by_strips = self._palette is not None or self._dataset.dtypes[scene.bands[0] - 1].startswith(
             "complex"
@@ -125,7 +126,7 @@ class _Handle:
         """Pixels and validity of a window that lies inside the scene."""
         total, valid = np.zeros(shape, np.float32), np.ones(shape, bool)
         weights = self.scene.tags.get("weights", (1.0,))
-        with gdal_environment(), reading(self.scene.name):
+        with gdal_environment(self._cache_bytes), reading(self.scene.name):
             for band, weight in zip(self.scene.bands, weights, strict=True):
                 pixels, good = self._read_band(band, window, shape)
                 total += np.float32(weight) * pixels

@@ -224,10 +224,15 @@ def match_tiles(
     Args:
         uncertainty_px: how far the correction may be off, in tile pixels.
     """
-    pairs = [
-        PatchPair(viewer.moving_patch(frame, correction), viewer.reference_patch(frame)) for frame in frames
-    ]
-    found = toolkit.detail(uncertainty_px).match(pairs)
+    matcher = toolkit.detail(uncertainty_px)
+    found: list[Correspondences] = []
+    for start in range(
+        0, len(frames), BATCH_TILES
+    ):  # windows of a few tiles are held, however many are matched
+        batch = frames[start : start + BATCH_TILES]
+        found += matcher.match(
+            [PatchPair(viewer.moving_patch(f, correction), viewer.reference_patch(f)) for f in batch]
+        )
     return [
         replace(
             f,

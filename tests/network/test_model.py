@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from georeg.network import CONFIGS, MatchingNetwork
+from georeg.network import CONFIGS, MatchingNetwork, model
 from georeg.network.model import valid_cells
 
 
@@ -92,3 +92,15 @@ def test_a_cell_is_valid_when_half_of_it_is():
     valid[..., :8, :4] = True
     valid[..., :8, 8:11] = True
     assert valid_cells(valid).tolist() == [[[True, False], [False, False]]]
+
+
+@torch.inference_mode()
+def test_matches_are_the_same_however_many_are_refined_at_once(network, monkeypatch):
+    image, other = scene(), scene(seed=1)
+    features = network(image, other, all_of(image), all_of(other))
+    whole = network.matches(features, 0.0)[0]
+    monkeypatch.setattr(model, "FINE_MATCHES", 7)
+    for one, other in zip(network.matches(features, 0.0)[0], whole, strict=True):
+        torch.testing.assert_close(one, other)
+    assert len(whole[0]) > 7
+    assert all(len(t) == 0 for t in network.matches(features, 2.0)[0])

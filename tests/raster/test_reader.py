@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from georeg.errors import InputError
 from georeg.raster import SceneReader, open_scene
-from georeg.raster.files import open_dataset
+from georeg.raster.files import CACHE_BYTES, CACHED_PX, cache_for, open_dataset
 from georeg.scene import Modality
 
 from ..rasters import UTM, coordinates, write
@@ -86,6 +86,15 @@ def test_a_large_scene_is_reduced_once(tmp_path):
         assert (again == 1).all()
         assert valid.all()
         assert reader.read_window(0, 0, 4100, 4100, (410, 410))[0].shape == (410, 410)
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype", "bytes_a_px"), [(1, "uint16", 2), (3, "uint8", 3), (4, "float32", None)]
+)
+def test_the_block_cache_fits_what_is_stored_together(tmp_path, count, dtype, bytes_a_px):
+    path = write(tmp_path / "a.tif", np.zeros((count, 32, 32), dtype))
+    with open_dataset(path) as dataset:
+        assert cache_for(dataset) == (CACHE_BYTES if bytes_a_px is None else CACHED_PX * bytes_a_px)
 
 
 def _bytes_read():

@@ -1,0 +1,46 @@
+"""What a registration holds in memory: no needless imports, and no more windows for more tiles."""
+
+import os
+import subprocess
+import sys
+
+from georeg.geometry.transforms import MatrixTransform
+from georeg.matching.protocol import Correspondences
+from georeg.raster import SceneReader, open_scene
+from georeg.registration.frames import Frame, Viewer
+from georeg.registration.matchers import Toolkit
+from georeg.registration.recipe import BATCH_TILES, match_tiles
+
+SELDOM_NEEDED = {"scipy", "pyogrio", "matplotlib", "distributed"}
+
+
+def test_matching_imports_nothing_that_it_seldom_needs(small_pair):
+    code = (
+        "import sys; from georeg_cli.main import cli\n"
+        f"try: cli(['match', {str(small_pair.moving)!r}, {str(small_pair.reference)!r}, '-q'])\n"
+        f"except SystemExit as end: print(end.code, 'loaded:', {SELDOM_NEEDED} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), timeout=120
+    )
+    assert "0 loaded: set()" in done.stdout, done.stdout + done.stderr
+
+
+def test_windows_of_a_few_tiles_are_held_however_many_are_matched(small_pair):
+    held = []
+
+    class Counting:
+        name, weights_sha256 = "counting", None
+
+        def match(self, pairs):
+            held.append(len(pairs))
+            return [Correspondences.empty() for _ in pairs]
+
+    matcher = Counting()
+    toolkit = Toolkit("counting", None, None, "cpu", lambda *a: iter(()), lambda uncertainty_px: matcher)
+    frames = tuple(Frame((16.0 * i, 8.0), 1.0, (32, 32)) for i in range(2 * BATCH_TILES + 1))
+    scenes = [open_scene(str(path)) for path in (small_pair.moving, small_pair.reference)]
+    with SceneReader(scenes[0]) as moving, SceneReader(scenes[1]) as reference:
+        found = match_tiles(Viewer(moving, reference, None), frames, MatrixTransform.identity(), toolkit, 4.0)
+    assert len(found) == len(frames)
+    assert held == [BATCH_TILES, BATCH_TILES, 1]
