@@ -100,4 +100,6 @@ def _weighted(slices: list[Tensor], weights: Tensor) -> Tensor:
 
 
 def _erode(valid: Tensor, radius: int) -> Tensor:
+    if bool(valid.all()):
+        return valid
     return 1 - functional.max_pool2d(1 - valid, 2 * radius + 1, stride=1, padding=radius)

@@ -124,12 +124,15 @@ class _Handle:
 
     def read(self, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
         """Pixels and validity of a window that lies inside the scene."""
-        total, valid = np.zeros(shape, np.float32), np.ones(shape, bool)
         weights = self.scene.tags.get("weights", (1.0,))
+        parts = zip(self.scene.bands, weights, strict=True)
         with gdal_environment(self._cache_bytes), reading(self.scene.name):
-            for band, weight in zip(self.scene.bands, weights, strict=True):
+            band, weight = next(parts)
+            total, valid = self._read_band(band, window, shape)
+            total *= np.float32(weight)
+            for band, weight in parts:
                 pixels, good = self._read_band(band, window, shape)
-                total += np.float32(weight) * pixels
+                total += np.multiply(pixels, np.float32(weight), out=pixels)
                 valid &= good
             if self._mask is not None:
                 valid &= self._mask.read(window, shape)

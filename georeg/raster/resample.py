@@ -94,9 +94,12 @@ def smooth(
     if scale <= 1.1:
         return pixels, valid
     sigma = 0.5 * math.sqrt(scale**2 - 1)
-    weight = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma)
-    blurred = cv2.GaussianBlur(pixels, (0, 0), sigma) / np.maximum(weight, 1e-6)
-    return np.where(valid, blurred, np.float32(0)), valid
+    blurred = cv2.GaussianBlur(pixels, (0, 0), sigma)
+    if not valid.all():
+        weight = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma)
+        blurred /= np.maximum(weight, 1e-6, out=weight)
+        blurred[~valid] = 0
+    return blurred, valid
 
 
 def _remap(

@@ -32,7 +32,8 @@ from georeg.result import Registration, Tie, TileRecord
 from georeg.scene import Scene
 
 LEVEL_RATIO = 4.0
-"""Largest step from one pyramid level to the next finer one."""
+"""Step from one pyramid level to the next finer one; the first may be SAME_LEVEL times as large."""
+SAME_LEVEL = 1.25
 LEVEL_TILES = 4
 """Tiles matched at an intermediate level."""
 BATCH_TILES = 4
@@ -254,11 +255,14 @@ def work_step(viewer: Viewer, correction: MatrixTransform) -> float:
 
 
 def pyramid(coarsest: float, finest: float) -> list[float]:
-    """Steps from the overview's to the finest, evenly apart by at most LEVEL_RATIO."""
+    """Steps from the overview's to the finest: in between, powers of LEVEL_RATIO times the finest.
+
+    Files keep such reductions as overviews. One that hardly differs from the overview's step is left out.
+    """
     if coarsest <= 1.01 * finest:
         return [finest]
-    count = math.ceil(math.log(coarsest / finest, LEVEL_RATIO) - 1e-9)
-    return [finest * (coarsest / finest) ** (1 - k / count) for k in range(count + 1)]
+    powers = math.ceil(math.log(coarsest / finest / SAME_LEVEL, LEVEL_RATIO))
+    return [coarsest, *(finest * LEVEL_RATIO**k for k in range(powers - 1, 0, -1)), finest]
 
 
 def overlap_of(viewer: Viewer, correction: Transform) -> shapely.Geometry:

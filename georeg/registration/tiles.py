@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from georeg.registration.frames import Frame
@@ -16,6 +16,10 @@ TILE_PX = 512
 SPREAD = 64
 UNCOVERED_SHARE = 0.15
 """Along an axis, a strip narrower than this share of a tile needs no tile of its own."""
+LEAST_SHARE = 0.3
+"""Tiles with less of the overlap are left out."""
+UNSEEN = 0.05
+"""The weight of tiles of which the overview shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,12 @@ def plan_tiles(
     if (counts == 1).all():
         return TilePlan((Frame.around(np.floor(low), np.ceil(high), step),), overlap)
     counts = np.maximum(np.ceil((high - low) / step / tile_px - UNCOVERED_SHARE).astype(int), 1)
-    frames, weights = [], []
-    for centre in _centres(low, high, counts):
-        frame = _tile(centre, low, high, step, np.minimum(tile_px * step, (high - low) / counts))
-        share = frame.box.intersection(overlap).area / max(frame.box.area, 1e-9)
-        if share > 0.3:
-            frames.append(frame)
-            weights.append(share * _texture(frame, interest))
-    order = spread_order(np.array([_centre(f) for f in frames]).reshape(-1, 2), np.array(weights))
+    corners, side = _corners(low, high, counts, tile_px, step)
+    share = _share(corners, side * step, overlap)
+    corners, share = corners[share > LEAST_SHARE], share[share > LEAST_SHARE]
+    weights = share * _texture(corners, side * step, interest)
+    frames = [Frame((float(x), float(y)), step, (int(side[1]), int(side[0]))) for x, y in corners]
+    order = spread_order(corners + side * step / 2, weights)
     return TilePlan(tuple(frames[i] for i in order), overlap)
 
 
@@ -133,32 +135,47 @@ def _thinned(points_xy: FloatArray, cell: float) -> FloatArray:
     return points_xy[index]
 
 
-def _centres(low: FloatArray, high: FloatArray, counts: np.ndarray) -> Sequence[FloatArray]:
+def _corners(
+    low: FloatArray, high: FloatArray, counts: FloatArray, tile_px: int, step: float
+) -> tuple[FloatArray, FloatArray]:
+    """(N, 2) upper left corners of a grid of tiles, and their (2,) width and height in tile pixels."""
+    size = np.minimum(tile_px * step, (high - low) / counts)
     xs, ys = (low[i] + (np.arange(counts[i]) + 0.5) * (high[i] - low[i]) / counts[i] for i in (0, 1))
-    return [np.array([x, y]) for y in ys for x in xs]
+    centres = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
+    corners = np.floor(np.clip(centres - size / 2, low, high - size))
+    return corners, np.maximum(np.floor(size / step + 1e-9), 1)
 
 
-def _tile(centre_xy: FloatArray, low: FloatArray, high: FloatArray, step: float, size: FloatArray) -> Frame:
-    corner = np.clip(centre_xy - size / 2, low, high - size)
-    return Frame.around(np.floor(corner), np.floor(corner) + np.floor(size / step) * step, step)
+def _share(corners: FloatArray, size: FloatArray, overlap: shapely.Geometry) -> FloatArray:
+    """(N,) share of each tile that lies in the overlap; tiles wholly inside, nearly all, are not cut."""
+    boxes = shapely.box(*corners.T, *(corners + size).T)
+    shapely.prepare(overlap)
+    share = shapely.covers(overlap, boxes).astype(float)
+    cut = share == 0
+    share[cut] = shapely.area(shapely.intersection(boxes[cut], overlap)) / np.prod(size)
+    return share
 
 
-def _centre(frame: Frame) -> tuple[float, float]:
-    rows, cols = frame.shape
-    return frame.origin_xy[0] + cols * frame.step / 2, frame.origin_xy[1] + rows * frame.step / 2
-
-
-def _texture(frame: Frame, interest: tuple[Patch, Frame] | None) -> float:
-    """Deviation of the overview within a tile times its valid share; 1 where there is no overview."""
+def _texture(corners: FloatArray, size: FloatArray, interest: tuple[Patch, Frame] | None) -> FloatArray:
+    """(N,) mean edges of the overview within each tile times its valid share; 1 where there is no overview."""
     if interest is None:
-        return 1.0
+        return np.ones(len(corners))
     patch, overview = interest
-    low = overview.from_space(np.array([frame.origin_xy]))[0]
-    high = low + np.array(frame.shape[::-1]) * frame.step / overview.step
-    (x0, y0), (x1, y1) = np.floor(low).astype(int), np.ceil(high).astype(int)
-    rows, cols = slice(max(y0, 0), max(y1, 1)), slice(max(x0, 0), max(x1, 1))
-    cut, valid = patch.pixels[rows, cols], patch.valid[rows, cols]
-    if min(cut.shape, default=0) < 3 or not valid.any():
-        return 0.05
-    edges = np.abs(cv2.Laplacian(cut, cv2.CV_32F)) * valid
-    return float(0.1 + edges.mean()) * float(valid.mean())
+    valid = patch.valid.astype(np.float32)
+    edges = np.abs(cv2.Laplacian(patch.pixels, cv2.CV_32F)) * valid
+    last = np.array(patch.shape[::-1])
+    first = np.clip(np.floor(overview.from_space(corners)), 0, last).astype(int)
+    end = np.clip(np.ceil(overview.from_space(corners + size)), 0, last).astype(int)
+    pixels = np.maximum(np.prod(end - first, axis=1), 1)
+    edge, seen = (_box_sums(image, first, end) / pixels for image in (edges, valid))
+    unseen = ((end - first).min(1) < 3) | (seen <= 0)
+    return np.where(unseen, UNSEEN, (0.1 + edge) * seen)
+
+
+def _box_sums(
+    image: npt.NDArray[np.float32], first: npt.NDArray[np.intp], end: npt.NDArray[np.intp]
+) -> FloatArray:
+    """(N,) sums of an image over the boxes from `first` to before `end`, (N, 2) columns and rows."""
+    total = cv2.integral(image, sdepth=cv2.CV_64F)
+    (x0, y0), (x1, y1) = first.T, end.T
+    return np.asarray(total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0])

@@ -6,8 +6,10 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from georeg.registration.frames import Frame
 from georeg.registration.recipe import pyramid
 from georeg.registration.tiles import TILE_PX, coverage, plan_tiles, predicted_error_px, spread_order
+from georeg.scene import Modality, Patch
 
 
 def boxes(plan):
@@ -105,9 +107,33 @@ def test_coverage_is_the_share_within_reach():
     assert coverage(np.zeros((0, 2)), area) == 0.0
 
 
-def test_pyramid_levels_go_from_the_overview_to_the_finest():
-    steps = pyramid(62.0, 1.0)
-    assert (steps[0], steps[-1]) == (62.0, 1.0)
-    assert all(1 < a / b <= 4.0 for a, b in pairwise(steps))
+@pytest.mark.parametrize(
+    ("coarsest", "levels"), [(62.0, [62, 16, 4, 1]), (17.0, [17, 4, 1]), (7.8, [7.8, 4, 1]), (3.0, [3, 1])]
+)
+def test_pyramid_levels_are_those_that_files_keep(coarsest, levels):
+    assert pyramid(coarsest, 1.0) == levels
+    assert pyramid(2.5 * coarsest, 2.5) == pytest.approx([2.5 * level for level in levels])
+
+
+@given(st.floats(1.02, 500))
+def test_no_pyramid_level_is_far_from_the_next(coarsest):
+    steps = pyramid(coarsest, 1.0)
+    assert (steps[0], steps[-1]) == (coarsest, 1.0)
+    assert all(1 < a / b <= 5.0 + 1e-9 for a, b in pairwise(steps))
+
+
+def test_there_is_one_level_where_there_is_no_finer_detail():
     assert pyramid(1.0, 1.0) == [1.0]
     assert pyramid(1.0, 1.7) == [1.7]
+
+
+def test_textured_tiles_come_first_and_empty_ones_last():
+    pixels = np.zeros((64, 64), np.float32)
+    pixels[40:56, 8:24] = np.random.default_rng(0).normal(0, 3, (16, 16))
+    valid = np.ones((64, 64), bool)
+    valid[:, 48:] = False
+    overview = Patch(pixels, valid, Modality.OPTICAL), Frame((0.0, 0.0), 128.0, (64, 64))
+    tiles = boxes(plan_tiles(shapely.box(0, 0, 8192, 8192), 1.0, overview))
+    assert len(tiles) == 256
+    assert shapely.box(1024, 5120, 3072, 7168).contains(tiles[0])
+    assert all(tile.bounds[0] >= 6144 for tile in tiles[-40:])
