@@ -71,14 +71,18 @@ class SceneReader:
         Returns:
             (H, W) float32 in the file's units (amplitude where complex, luminance of palettes and RGB),
             0 where invalid; (H, W) bool validity: not nodata, masked, transparent, NaN or outside.
+            Neither may be written to.
         """
         shape = (height, width) if out_shape is None else out_shape
-        pixels, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
         inner = inner_cells(col, row, width, height, shape, self.scene.grid)
         if inner is None:
-            return pixels, valid
+            return np.zeros(shape, np.float32), np.zeros(shape, bool)
         cells, window = inner
-        pixels[cells], valid[cells] = self._read(window, _shape_of(cells))
+        part = self._read(window, _shape_of(cells))
+        if part[0].shape == shape:
+            return part
+        pixels, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        pixels[cells], valid[cells] = part
         return pixels, valid
 
     def _read(self, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
@@ -90,6 +94,8 @@ class SceneReader:
             kept = self._kept
         if kept is None or kept[0] != asked:
             kept = asked, self._handle().read(window, shape)
+            for part in kept[1]:
+                part.setflags(write=False)
             with self._lock:
                 self._kept = kept
         return kept[1]
