@@ -2,6 +2,7 @@
 
     python benchmarks/big_scene.py [--sizes 1000 5000 10000 20000] [--kinds same cross] [--folder DIR] [--json]
     python benchmarks/big_scene.py --sizes 10980 --kinds shift --arosics VENV/bin/python
+    python benchmarks/big_scene.py --sizes 5000 40000 --only-match --repeat 3
 
 For each size a seeded pair is drawn on disk, block by block (landscape.py): an optical uint16 reference, and a moving
 image of the same ground, shifted by (37.3, -21.6) pixels though its geocoding says otherwise. "same" is another day of
@@ -10,7 +11,8 @@ without the turn. Then, one after the other, each in a process of its own: a pla
 the true transform) + write, `georeg match` without an output, `georeg match` that writes the raster in the same format,
 and AROSICS, global and local, where a Python that has it is named. CPU seconds (user and system) and peak resident
 memory are the kernel's (wait4), bytes read those of its read calls, the start of Python (30 MB) included; the error is
-the mean distance from the truth over a 20 x 20 grid.
+the mean distance from the truth over a 20 x 20 grid. With --repeat every line is the run of median CPU time, and the
+sizes take turns, so that a busy spell of the machine meets all of them.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ SEED = 6
 LARGEST_DRAWN = 20_000
 """Larger scenes are those of half the size enlarged twice, with fresh noise: to draw them takes hours."""
 PEER = Path(__file__).with_name("peer_arosics.py")
+PEERS = ("global", "local")
+MEASURED = {"warp": "rasterio: read, warp, write", "match": "georeg match", "whole": "georeg match, and write",
+            "arosics_global": "AROSICS global", "arosics_local": "AROSICS local"}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ scenes
@@ -207,29 +212,38 @@ def error_px(matrix: list[list[float]] | None, size: int, kind: str) -> float:
     return float(np.linalg.norm(mapped - true, axis=1).mean())
 
 
-def run(folder: Path, size: int, kind: str, overviews: bool, arosics: str | None, more: list[str]) -> dict:
-    """All measurements of one pair."""
-    moving, reference = map(str, make_pair(folder, size, kind, overviews))
+def run(folder: Path, size: int, kind: str, args: argparse.Namespace) -> dict:
+    """One measurement of everything that is asked for on one pair."""
+    moving, reference = map(str, make_pair(folder, size, kind, not args.no_overviews))
     georeg = [sys.executable, "-m", "georeg_cli", "match", moving, reference]
+    row: dict = {"size": size, "kind": kind, "match": asdict(measure(*georeg, "--json", *args.more))}
+    registration = json.loads(row["match"]["output"])
+    transform = registration["transform"]
+    row["match"]["error_px"] = error_px(transform and transform["matrix"], size, kind)
+    row |= {"verdict": registration["quality"]["verdict"], "transform": transform and transform["kind"],
+            "tiles": registration["run"].get("tiles_used")}  # fmt: skip
+    if args.only_match:
+        return row
     out = str(folder / "out.tif")
-    floor = measure(sys.executable, __file__, "--plain-warp", moving, reference, out, kind)
-    match = measure(*georeg, "--json", *more)
-    whole = measure(*georeg, out, "--json", "--overwrite", "-f", "GTiff", "--co", "COMPRESS=DEFLATE", "--co",
-                    "ZLEVEL=1", "--co", "PREDICTOR=2", "--co", "TILED=YES", *more)  # fmt: skip
+    row["warp"] = asdict(measure(sys.executable, __file__, "--plain-warp", moving, reference, out, kind))
+    row["whole"] = asdict(measure(*georeg, out, "--json", "--overwrite", "-f", "GTiff", "--co", "COMPRESS=DEFLATE",
+                                  "--co", "ZLEVEL=1", "--co", "PREDICTOR=2", "--co", "TILED=YES",
+                                  *args.more))  # fmt: skip
     Path(out).unlink(missing_ok=True)
-    registration = json.loads(match.output)
-    transform, quality = registration["transform"], registration["quality"]
-    row = {
-        "size": size, "kind": kind, "warp": asdict(floor), "match": asdict(match), "whole": asdict(whole),
-        "matching_over_warp": match.cpu_s / floor.cpu_s,
-        "error_px": error_px(transform and transform["matrix"], size, kind), "verdict": quality["verdict"],
-        "tiles": registration["run"].get("tiles_used"), "transform": transform and transform["kind"],
-    }  # fmt: skip
-    if arosics:
-        row["arosics"] = {
-            how: peer(arosics, moving, reference, how, size, kind) for how in ("global", "local")
-        }
+    for how in PEERS if args.arosics else ():
+        row[f"arosics_{how}"] = peer(args.arosics, moving, reference, how, size, kind)
     return row
+
+
+def median_run(rows: list[dict]) -> dict:
+    """Of several runs of one pair, for each thing measured the run of median CPU time."""
+    typical = dict(rows[0])
+    for name in MEASURED:
+        if name in typical:
+            typical[name] = sorted((row[name] for row in rows), key=lambda cost: cost["cpu_s"])[
+                len(rows) // 2
+            ]
+    return typical
 
 
 def peer(python: str, moving: str, reference: str, how: str, size: int, kind: str) -> dict:
@@ -249,23 +263,32 @@ HEAD = (
 
 def lines(row: dict) -> list[str]:
     """The table's lines of one pair."""
-    outcome = f"{row['error_px']:.3f} | {row['verdict']}, {row['tiles']} tiles"
-    shown = [("rasterio: read, warp, write", row["warp"], "|"), ("georeg match", row["match"], outcome)]
-    shown.append(("georeg match, and write", row["whole"], "|"))
-    shown += [
-        (f"AROSICS {how}", cost, f"{cost['error_px']:.3f} |") for how, cost in row.get("arosics", {}).items()
-    ]
-    return [
-        f"| {row['size']:,} | {row['kind']} | {name} | {c['wall_s']:.1f} | {c['cpu_s']:.1f} | {c['peak_gb']:.2f} | "
-        f"{c['read_mb']:.0f} | {c['cpu_s'] / row['warp']['cpu_s']:.2f} | {end} |"
-        for name, c, end in shown
-    ]
+    return [line(row, name, row[name]) for name in MEASURED if name in row]
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--plain-warp"]:
-        plain_warp(*sys.argv[2:])
-        return
+def line(row: dict, name: str, cost: dict) -> str:
+    share = f"{cost['cpu_s'] / row['warp']['cpu_s']:.2f}" if "warp" in row else ""
+    error = f"{cost['error_px']:.3f}" if "error_px" in cost else ""
+    verdict = f"{row['verdict']}, {row['tiles']} tiles" if name == "match" else ""
+    return (
+        f"| {row['size']:,} | {row['kind']} | {MEASURED[name]} | {cost['wall_s']:.1f} | {cost['cpu_s']:.1f} | "
+        f"{cost['peak_gb']:.2f} | {cost['read_mb']:.0f} | {share} | {error} | {verdict} |"
+    )
+
+
+def growth(rows: list[dict]) -> list[str]:
+    """How matching grows from the smallest to the largest scene of each kind."""
+    said = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        first, *_, last = sorted((row for row in rows if row["kind"] == kind), key=lambda row: row["size"])
+        cpu, peak = (last["match"][name] / first["match"][name] for name in ("cpu_s", "peak_gb"))
+        said.append(
+            f"{kind}, {first['size']:,} to {last['size']:,} px: CPU x {cpu:.2f}, peak memory x {peak:.2f}"
+        )
+    return said
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -273,22 +296,39 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=tuple(TURN_DEG), default=["same", "cross"])
     parser.add_argument("--folder", help="keep the scenes here, to be used again")
     parser.add_argument("--no-overviews", action="store_true", help="scenes without reduced images")
+    parser.add_argument(
+        "--only-match", action="store_true", help="nothing but `georeg match` without an output"
+    )
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="medians of N runs")
     parser.add_argument("--arosics", metavar="PYTHON", help="an interpreter that can import arosics")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("more", nargs="*", help="further options of georeg match, after --")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--plain-warp"]:
+        plain_warp(*sys.argv[2:])
+        return
+    args = arguments()
+    pairs = [(size, kind) for size in args.sizes for kind in args.kinds]
+    runs: dict[tuple[int, str], list[dict]] = {pair: [] for pair in pairs}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.folder or temporary)
         folder.mkdir(parents=True, exist_ok=True)
         print(HEAD, file=sys.stderr)
-        rows = []
-        for size in args.sizes:
-            for kind in args.kinds:
-                start = time.perf_counter()
-                rows.append(run(folder, size, kind, not args.no_overviews, args.arosics, args.more))
-                print("\n".join(lines(rows[-1])), file=sys.stderr)
-                print(f"({time.perf_counter() - start:.0f} s in all)", file=sys.stderr)
-    print(json.dumps(rows) if args.json else "\n".join([HEAD, *(one for row in rows for one in lines(row))]))
+        for pair in pairs * args.repeat:
+            start = time.perf_counter()
+            runs[pair].append(run(folder, *pair, args))
+            print("\n".join(lines(runs[pair][-1])), file=sys.stderr)
+            print(f"({time.perf_counter() - start:.0f} s in all)", file=sys.stderr)
+    rows = [median_run(of_pair) for of_pair in runs.values()]
+    table = [
+        HEAD,
+        *(one for row in rows for one in lines(row)),
+        *(growth(rows) if len(args.sizes) > 1 else ()),
+    ]
+    print(json.dumps(rows) if args.json else "\n".join(table))
 
 
 if __name__ == "__main__":
