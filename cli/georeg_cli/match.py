@@ -63,7 +63,7 @@ def match(
       georeg match thermal.tif rgb.tif out.tif --output-mode georeference
       georeg match a.tif b.tif --json | jq .quality.verdict
     """
-    from georeg.registration.deliver import RefusedError, deliver
+    from georeg.registration.deliver import RefusedError, deliver, is_written
     from georeg.registration.destinations import Destinations
 
     match_options = options.match_options_from(values)
@@ -78,10 +78,7 @@ def match(
     if as_json:
         click.echo(json.dumps(result.to_json(), allow_nan=False))
     else:
-        click.echo(
-            "\n".join(
-                summary_lines(result, destinations.written(refused is None or output_options.keep_failed))
-            )
-        )
+        written = destinations.written(is_written(result, output_options))
+        click.echo("\n".join(summary_lines(result, written)))
     if refused is not None:
         raise refused

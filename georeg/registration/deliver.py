@@ -61,9 +61,15 @@ def deliver(
         registration, destinations, replace(output_options, num_threads=match_options.num_threads), progress
     )
     if registration.quality.verdict == "fail":
-        kept = bool(destinations.raster and registration.transform and output_options.keep_failed)
+        kept = destinations.raster is not None and is_written(registration, output_options)
         raise RefusedError(refusal(registration, kept), registration)
     return registration
+
+
+def is_written(registration: Registration, options: OutputOptions) -> bool:
+    """Whether a raster is made: there is a transform, and it is trusted or `keep_failed` is set."""
+    trusted = registration.quality.verdict != "fail"
+    return registration.transform is not None and (trusted or options.keep_failed)
 
 
 def write_delivery(
@@ -73,8 +79,7 @@ def write_delivery(
     progress: Progress = no_progress,
 ) -> None:
     """Write what is wanted of a registration; the raster only if it is trusted or `keep_failed` is set."""
-    refused = registration.quality.verdict == "fail"
-    if destinations.raster and registration.transform and (not refused or output_options.keep_failed):
+    if destinations.raster and is_written(registration, output_options):
         write_raster(registration, destinations.raster, output_options, progress)
     _write_companions(registration, destinations, progress)
 
@@ -100,7 +105,7 @@ def apply_registration(
     """
     Destinations(raster=output).check([moving], options.overwrite)
     check_options(output, options)
-    if registration.transform is None or (registration.quality.verdict == "fail" and not options.keep_failed):
+    if not is_written(registration, options):
         raise NotRegistrableError(refusal(registration))
     write_raster(registration_of(open_scene(moving), registration), output, options, progress)
 
@@ -109,7 +114,11 @@ def refusal(registration: Registration, raster_kept: bool = False) -> str:
     """Why a registration is not trusted, and what can be done."""
     given = "; ".join(reason.rstrip(".") for reason in registration.quality.reasons)
     reasons = given or "it is not trustworthy"
-    raster = "The raster was kept as asked" if raster_kept else "No raster was written (--keep-failed would)"
+    raster = "No raster was written (--keep-failed would)"
+    if raster_kept:
+        raster = "The raster was kept as asked"
+    elif registration.transform is None:
+        raster = "No raster was written, as there is no transform to write one with"
     return (
         f"{registration.moving.name} could not be registered to {registration.reference.name}: {reasons}. "
         f"{raster}; --moving-modality, --search-radius, --mask or another band may help."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from georeg.network import config_by_name
 from georeg.training.config import TrainingConfig, default_training
 from georeg.training.processes import join_processes
 from georeg.training.source import engine_config
-from georeg.training.trainer import Limits, Outcome, Report, Trainer, check_new_run
+from georeg.training.trainer import Limits, Outcome, Report, Trainer, new_run
 
 Benchmark = Callable[[Path], dict[str, float]]
 
@@ -80,21 +81,20 @@ def train(
         torch.set_num_threads(options.num_threads)
     config = run_config(run, options)
     config_by_name(config.network)
-    if not options.resume:
-        check_new_run(run)
-    processes = join_processes(options.device)
-    try:
-        scenes = read_archive(archive, manifest=options.manifest)
-        if note and processes.first:
-            note(scenes.summary())
-        trainer = Trainer(scenes, run, config, processes, report, external)
-        if options.resume:
-            trainer.resume()
-        else:
-            trainer.begin(options.init)
-        return trainer.train(Limits(options.max_steps, options.max_minutes))
-    finally:
-        processes.close()
+    with nullcontext() if options.resume else new_run(run):
+        processes = join_processes(options.device)
+        try:
+            scenes = read_archive(archive, manifest=options.manifest)
+            if note and processes.first:
+                note(scenes.summary())
+            trainer = Trainer(scenes, run, config, processes, report, external)
+            if options.resume:
+                trainer.resume()
+            else:
+                trainer.begin(options.init)
+            return trainer.train(Limits(options.max_steps, options.max_minutes))
+        finally:
+            processes.close()
 
 
 def run_config(run: Path, options: TrainOptions) -> TrainingConfig:

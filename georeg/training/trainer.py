@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -67,6 +67,24 @@ def check_new_run(run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{run} cannot be the folder of a run ({error.strerror}): choose another") from error
+
+
+@contextmanager
+def new_run(run: Path) -> Iterator[None]:
+    """Make the folder of a new run, and take it away again if the block fails before it has put anything there.
+
+    Raises:
+        UsageError, InputError: as `check_new_run`.
+    """
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    check_new_run(run)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty: what was saved stays
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
 class TrainingStep(nn.Module):

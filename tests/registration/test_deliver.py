@@ -1,12 +1,14 @@
 """What is delivered of one registration, and that a disk that fills up costs nothing that was there."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from georeg.errors import ResourceError
 from georeg.output.options import OutputOptions
 from georeg.registration import MatchOptions, register
+from georeg.registration import deliver as deliver_module
 from georeg.registration.deliver import write_delivery
 from georeg.registration.destinations import Destinations
 
@@ -66,3 +68,28 @@ def test_a_full_disk_in_the_other_modes(registration, tmp_path, mode, name, limi
         write_delivery(registration, Destinations(raster=str(path)), options)
     assert path.read_text() == "precious"
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("has_transform", "keep_failed", "there", "said"),
+    [
+        (True, True, True, "The raster was kept as asked"),
+        (True, False, False, r"No raster was written \(--keep-failed would\)"),
+        (False, True, False, "No raster was written, as there is no transform"),
+        (False, False, False, "No raster was written, as there is no transform"),
+    ],
+)
+def test_a_refusal_says_what_became_of_the_raster(
+    registration, tmp_path, monkeypatch, has_transform, keep_failed, there, said
+):
+    failed = replace(
+        registration,
+        quality=replace(registration.quality, verdict="fail", reasons=("too few matches",)),
+        transform=registration.transform if has_transform else None,
+    )
+    monkeypatch.setattr(deliver_module, "register", lambda *given: failed)
+    path = tmp_path / "o.tif"
+    options = OutputOptions(num_threads=1, keep_failed=keep_failed)
+    with pytest.raises(deliver_module.RefusedError, match=said):
+        deliver_module.deliver("moving", "reference", Destinations(raster=str(path)), output_options=options)
+    assert path.exists() == there

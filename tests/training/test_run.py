@@ -229,7 +229,19 @@ def test_no_usable_image(tmp_path, config_file):
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes" / "broken.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match="no usable image"):
-        train(tmp_path / "scenes", tmp_path / "run", options(config_file))
+        train(tmp_path / "scenes", tmp_path / "new" / "run", options(config_file))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_there_stays_and_so_does_what_it_holds(tmp_path, config_file):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError):
+        train("no archive", tmp_path / "run", options(config_file))
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    with pytest.raises(InputError):
+        train("no archive", tmp_path, options(config_file))
+    assert (tmp_path / "run").exists()
 
 
 def test_useless_files_are_named(scenes, config_file, tmp_path):
