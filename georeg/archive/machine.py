@@ -11,7 +11,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-BASE_BYTES = 700 * 1024**2
+BASE_BYTES = 400 * 1024**2
 """What a worker takes before it reads a pixel: the interpreter, torch, GDAL, the network."""
 
 

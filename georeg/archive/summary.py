@@ -156,10 +156,7 @@ def index_html(records: Sequence[Record], pairs: int) -> str:
         pairs: how many pairs the batch has.
     """
     counts = Counter(status(record) for record in records)
-    shown = sorted(records, key=lambda record: list(STATUSES).index(status(record)), reverse=True)[
-        :ROWS_AT_MOST
-    ]
-    kept = {record.name for record in shown}
+    worst_first = sorted(records, key=lambda record: (-list(STATUSES).index(status(record)), record.name))
     return (
         _environment()
         .get_template("index.html")
@@ -168,7 +165,7 @@ def index_html(records: Sequence[Record], pairs: int) -> str:
             colours=STATUSES,
             pairs=pairs,
             ended=len(records),
-            rows=[_row(record) for record in records if record.name in kept],
+            rows=[_row(record) for record in worst_first[:ROWS_AT_MOST]],
             median_seconds=float(np.median([record.seconds for record in records])) if records else 0.0,
             peak_mib=max((record.peak_rss_bytes for record in records), default=0) / 1024**2,
         )
@@ -189,13 +186,20 @@ def _row(record: Record) -> Row:
         name=record.name,
         status=status(record),
         accuracy=", ".join(part for part in (metres, pixels) if part),
-        probability="" if record.probability_correct is None else f"{100 * record.probability_correct:.0f} %",
+        probability=_percent(record.probability_correct),
         seconds=record.seconds,
         why=record.error or "; ".join(record.reasons),
         links=tuple(
             (label, quote(record.outputs[what])) for what, label in wanted.items() if what in record.outputs
         ),
     )
+
+
+def _percent(probability: float | None) -> str:
+    """Whole per cent; certainty is never claimed."""
+    if probability is None:
+        return ""
+    return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
 
 
 def _environment() -> jinja2.Environment:

@@ -22,6 +22,7 @@ from georeg.archive.batch import Batch, run_batch
 from georeg.archive.manifest import Manifest, Record, latest, manifests, read_records
 from georeg.archive.pool import LocalPool
 from georeg.archive.shards import Shard
+from georeg.archive.summary import index_html
 from georeg.errors import BatchFailedError, UsageError
 from georeg.registration.options import MatchOptions
 
@@ -102,6 +103,20 @@ def test_summary_table_map_and_page(make_pairs, tmp_path):
     assert 'href="p0/report.html"' in page
     assert 'href="p1/report.html"' in page
     assert "something nobody thought of" in page
+    assert [page.index(f'"name">{name}<') for name in ("p2", "p1", "p0")] == sorted(
+        page.index(f'"name">{name}<') for name in ("p0", "p1", "p2")
+    ), "what needs a look comes first"
+
+
+def test_the_page_claims_no_certainty():
+    made = [
+        Record(str(p), "key", "m.tif", "r.tif", 0, verdict="pass", probability_correct=p)
+        for p in (0.9987, 0.97)
+    ]
+    page = index_html(made, 2)
+    assert "&gt; 99 %" in page
+    assert "97 %" in page
+    assert "100 %<" not in page
 
 
 def test_stac_item_lies_beside_the_output(make_pairs, tmp_path):

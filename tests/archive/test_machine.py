@@ -10,7 +10,7 @@ GIB = 1024**3
 
 @pytest.mark.parametrize(
     ("cores", "free", "expected"),
-    [(8, 64 * GIB, 8), (8, 8 * GIB, 3), (2, 1 * GIB, 1), (64, 0, 1)],
+    [(8, 64 * GIB, 8), (8, 8 * GIB, 4), (2, 1 * GIB, 1), (64, 0, 1)],
 )
 def test_workers_as_cores_and_memory_allow(cores, free, expected):
     assert machine.worker_count(2 * GIB, cores, free) == expected
