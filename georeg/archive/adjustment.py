@@ -233,7 +233,7 @@ class _System:
         self._build()
 
     def _build(self) -> None:
-        rows, cols, values, target, self.of_edge = [], [], [], [], []
+        rows, cols, values, target, of_edge = [], [], [], [], []
         start = 0
         for number, edge in enumerate(self.edges):
             a, b = self._unit(edge.first_xy), self._unit(edge.second_xy)
@@ -245,13 +245,13 @@ class _System:
                     cols.append(self.size * self.place[image] + col.ravel())
                     values.append(block.ravel())
             target.append((b - a).ravel())
-            self.of_edge.append(np.full(2 * len(a), number))
+            of_edge.append(np.full(2 * len(a), number))
             start += 2 * len(a)
         shape = (start, self.size * len(self.place))
         indices = (np.concatenate(rows), np.concatenate(cols))
         self.matrix = coo_array((np.concatenate(values), indices), shape=shape).tocsr()
         self.target = np.concatenate(target)
-        self.of_edge = np.concatenate(self.of_edge)
+        self.of_edge = np.concatenate(of_edge)
         self.per_edge = np.bincount(self.of_edge) / 2
         self.sigma = np.array([edge.sigma_px for edge in self.edges])
 

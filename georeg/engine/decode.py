@@ -210,7 +210,7 @@ def _with_guessed_nodata(tile: Pixels) -> Pixels:
     known = valid is not None and not valid.all()
     if known or (pixels[::4, ::4] <= 1).all(axis=-1).mean() < 0.02:
         return tile
-    black = (pixels <= 1).all(axis=-1)
+    black = np.asarray((pixels <= 1).all(axis=-1))
     blocks = _dilate(~_dilate(~black, BLACK_RUN_PX // 2), BLACK_RUN_PX // 2)
     border = np.concatenate([blocks[0], blocks[-1], blocks[:, 0], blocks[:, -1]])
     if border.mean() < 0.1:

@@ -204,10 +204,8 @@ class DataEngine:
         views = draw_view_pairs(sizes, ranges, self.config.view_px, self.random)
         image0, valid0 = self._sample(drawn.first, windows, views, 0, torch.zeros_like(drawn.shift))
         image1, valid1 = self._sample(drawn.second, windows, views, 1, drawn.shift)
-        modality = [self._modality(indices) for indices in (drawn.first, drawn.second)]
-        images, modality = self._appear(
-            torch.cat([image0, image1]), torch.cat(modality), recipes, drawn.real, chains
-        )
+        before = torch.cat([self._modality(indices) for indices in (drawn.first, drawn.second)])
+        images, modality = self._appear(torch.cat([image0, image1]), before, recipes, drawn.real, chains)
         inside, hidden = torch.cat([valid0, valid1]), self._hidden(2 * size)
         ground = inside & ~hidden
         shown, valid = self._finish(images, ground, inside)

@@ -337,8 +337,8 @@ def _draw_waves(
     amplitude = bound * draw.uniform((count, 3), -1.0, 1.0)
     frequency = draw.uniform((count, 3), 0.3, 1.5)
     phase = draw.uniform((count, 3), 0.0, 2 * torch.pi)
-    parts = (part[wavy].to(device) for part in (amplitude, frequency, phase))
-    return ShearWaves(*parts, size_px), wavy.to(device)
+    amplitude, frequency, phase = (part[wavy].to(device) for part in (amplitude, frequency, phase))
+    return ShearWaves(amplitude, frequency, phase, size_px), wavy.to(device)
 
 
 def pyramid_level(zoom: float) -> int:

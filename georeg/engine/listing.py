@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -83,7 +83,7 @@ def thin(jobs: list[FileJob], limit: int | None) -> list[FileJob]:
     return [job for index in keep for job in groups[keys[index]]]
 
 
-def open_files(jobs: Sequence[FileJob]) -> Iterator[tuple[str, bytes | Path]]:
+def open_files(jobs: Iterable[FileJob]) -> Iterator[tuple[str, bytes | Path]]:
     shard: tarfile.TarFile | None = None
     try:
         for job in jobs:

@@ -40,7 +40,7 @@ def ready_network(weights: Weights, device: torch.device) -> MatchingNetwork:
     key = weights.sha256, str(device)
     if key not in _READY:
         _READY.clear()
-        _READY[key] = load_network(weights).fuse().to(device, memory_format=torch.channels_last)
+        _READY[key] = load_network(weights).fuse().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _READY[key]
 
 

@@ -33,7 +33,7 @@ class RepBlock(nn.Module):
 
     def kernel(self) -> Tensor:
         """(out, in, 3, 3): the three branches as one kernel."""
-        centre = self.weight1
+        centre: Tensor = self.weight1
         if self.identity is not None:
             centre = centre + torch.diag(self.identity)[:, :, None, None]
         return self.weight3 + F.pad(centre, (1, 1, 1, 1))

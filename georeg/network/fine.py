@@ -45,11 +45,10 @@ class FineMatcher(nn.Module):
         super().__init__()
         self.side = config.fine_window
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
-        self.offsets = nn.Sequential(
-            nn.Linear(2 * config.fine_channels + 18, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 4)
-        )
-        nn.init.zeros_(self.offsets[2].weight)
-        nn.init.zeros_(self.offsets[2].bias)
+        last = nn.Linear(HIDDEN, 4)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.offsets = nn.Sequential(nn.Linear(2 * config.fine_channels + 18, HIDDEN), nn.ReLU(), last)
 
     def windows(self, centre_xy: Tensor, shape: tuple[int, int]) -> Tensor:
         """Positions (M, side², 2) x, y of the windows about `centre_xy` (M, 2) int64, shifted to lie on the grid."""

@@ -66,7 +66,7 @@ def placements(mapping: Mapping, moving: Scene, reference: Scene) -> list[Placem
     if target is None:
         return [_placement(None, lambda px: mapping(px) * [1.0, -1.0], moving)]
     own = Geocoding.of(moving)
-    found = []
+    found: list[Placement] = []
     for crs in (own.crs if own else None, target.crs):
         if crs is None and found:
             continue

@@ -70,12 +70,12 @@ def plan_grid(mapping: Mapping, moving: Scene, reference: Scene, options: Output
         )
     if options.bbox and geocoding is not None:
         _check_bbox(options, options.bbox, footprint, geocoding, moving)
-    has_pixels_on_the_map = isinstance(geocoding, AffineGeocoding)
-    own_extent = options.bbox and not has_pixels_on_the_map
+    on_the_map = geocoding if isinstance(geocoding, AffineGeocoding) else None
+    own_extent = options.bbox and on_the_map is None
     if options.grid == "moving" or options.dst_crs or options.resolution or own_extent:
         made = _north_up(mapping, moving, reference, geocoding, footprint, options)
-    elif has_pixels_on_the_map:
-        made = _cropped(reference, geocoding, footprint, options)
+    elif on_the_map is not None:
+        made = _cropped(reference, on_the_map, footprint, options)
     else:
         made = OutputGrid(reference.grid, _same, reference.gcps, reference.tags.get("rpcs"))
     _check_size(made.grid, moving, reference)
@@ -96,7 +96,8 @@ def _cropped(
     else:
         low = np.clip(np.floor(footprint.min(0) + 1e-6), 0, [reference.grid.width, reference.grid.height])
         high = np.clip(np.ceil(footprint.max(0) - 1e-6), 0, [reference.grid.width, reference.grid.height])
-    a, b, _, d, e, _ = reference.grid.geotransform or ()
+    assert reference.grid.geotransform is not None  # an affine geocoding is made of it
+    a, b, _, d, e, _ = reference.grid.geotransform
     c, f = geocoding.to_map(low[None])[0]
     grid = Grid(
         int(high[0] - low[0]),

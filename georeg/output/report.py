@@ -198,7 +198,7 @@ def _sampled_once(
 
 
 def _remapped(image: Image, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> Image:
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
 
 
 def _shown(image: Image) -> Image | None:

@@ -114,7 +114,7 @@ def _remap(
     out = cv2.remap(pixels, x, y, kernel, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     usable = valid.astype(np.uint8)
     if reach > 1 and not valid.all():
-        usable = cv2.erode(
+        usable[:] = cv2.erode(
             usable, np.ones((2 * reach - 1, 2 * reach - 1), np.uint8), borderType=cv2.BORDER_REPLICATE
         )
     weight = cv2.remap(
@@ -124,4 +124,4 @@ def _remap(
     if reach > 1 and good.any():
         np.clip(out, pixels[valid].min(), pixels[valid].max(), out=out)
     out[~good] = 0
-    return out, good
+    return np.asarray(out, np.float32), good

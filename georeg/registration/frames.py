@@ -112,7 +112,7 @@ def warp_patch(patch: Patch, matrix: FloatArray, shape: tuple[int, int]) -> Patc
     if scale < 0.8:
         sigma = 0.45 / scale
         weight = cv2.GaussianBlur(valid, (0, 0), sigma)
-        pixels = cv2.GaussianBlur(pixels, (0, 0), sigma) / np.maximum(weight, 1e-3)
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma) / np.maximum(weight, 1e-3), np.float32)
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     centred = np.linalg.inv(half) @ matrix @ half
     size = shape[1], shape[0]

@@ -75,7 +75,8 @@ def ranked(
 def match_warped(moving: Patch, reference: Patch, matrix: FloatArray, matcher: Matcher) -> Correspondences:
     """Matches between two windows, found after the moving one was warped by the matrix (moving px -> reference px)."""
     found = matcher.match([PatchPair(warp_patch(moving, matrix, reference.shape), reference)])[0]
-    return replace(found, moving_xy=apply_matrix(np.linalg.inv(matrix), found.moving_xy))
+    back = np.asarray(np.linalg.inv(matrix), np.float64)
+    return replace(found, moving_xy=apply_matrix(back, found.moving_xy))
 
 
 def shrink(patch: Patch, factor: float) -> Patch:

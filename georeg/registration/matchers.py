@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from georeg.matching.network import NetworkMatcher
 from georeg.matching.protocol import Matcher
@@ -21,8 +21,6 @@ from georeg.scene import Patch, Scene
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
-NETWORK_SHARE = 0.35
-"""The network hands out unsure matches too, because the robust fit sorts them better than a threshold does."""
 REFINED_GUESSES = 2
 """So many of the network's ranked guesses are refined at each range of scales."""
 
@@ -48,6 +46,23 @@ Attempts = Callable[[Patch, Patch, Sequence[float], Sequence[float]], Iterator[A
 
 
 @dataclass(frozen=True)
+class TileStage:
+    """How tiles are matched at full detail, and what is usual of such matches.
+
+    Attributes:
+        matcher: made from how far the windows may be apart, in tile pixels.
+        tile_px: side of a tile.
+        independent_px: matches nearer than this to one another see the same ground (tile pixels).
+        usual_share: of the matches, the share that agrees with a right answer.
+    """
+
+    matcher: Callable[[float], Matcher]
+    tile_px: int
+    independent_px: float
+    usual_share: float
+
+
+@dataclass(frozen=True)
 class Toolkit:
     """The matchers of one registration.
 
@@ -56,8 +71,7 @@ class Toolkit:
         weights, weights_sha256: of the network; None without one.
         device: torch's name of the device.
         attempts: of the global stage.
-        detail: makes the tile stage's matcher from how far the windows may be apart, in tile pixels.
-        usual_share: of that matcher's matches, the share that agrees with a right answer.
+        tiles: the stage at full detail.
     """
 
     name: str
@@ -65,8 +79,7 @@ class Toolkit:
     weights_sha256: str | None
     device: str
     attempts: Attempts
-    detail: Callable[[float], Matcher]
-    usual_share: float = 1.0
+    tiles: TileStage
 
 
 def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Toolkit:
@@ -78,15 +91,13 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
     device = str(pick_device(options.device))
     name = "hybrid" if options.matcher == "auto" else options.matcher
     if name == "structural":
-        return Toolkit(name, None, None, device, _structural_attempts(device), _structural_detail(device))
+        return Toolkit(name, None, None, device, _structural_attempts(device), _structural_tiles(device))
     given = tuple(scene.modality if scene.modality_given else None for scene in (moving, reference))
     network = NetworkMatcher(options.weights, device, given=(given[0], given[1]))
     weights = network.weights_name, network.weights_sha256
     if name == "network":
-        return Toolkit(
-            name, *weights, device, _network_attempts(network), lambda uncertainty_px: network, NETWORK_SHARE
-        )
-    return Toolkit(name, *weights, device, _hybrid_attempts(network, device), _structural_detail(device))
+        return Toolkit(name, *weights, device, _network_attempts(network), _network_tiles(network))
+    return Toolkit(name, *weights, device, _hybrid_attempts(network, device), _structural_tiles(device))
 
 
 def _structural_attempts(device: str, sweeps: Sequence[SweepSettings] = SWEEPS) -> Attempts:
@@ -141,9 +152,19 @@ def _coarse(search_px: int, spacing_px: int, device: str) -> StructuralMatcher:
     return StructuralMatcher(settings, device)
 
 
-def _structural_detail(device: str) -> Callable[[float], Matcher]:
-    def detail(uncertainty_px: float) -> Matcher:
-        search = math.ceil(min(max(uncertainty_px, LEAST_SEARCH_PX), MOST_SEARCH_PX))
-        return StructuralMatcher(StructuralSettings(search_px=search), device)
+def _structural_tiles(device: str) -> TileStage:
+    settings = StructuralSettings()
 
-    return detail
+    def matcher(uncertainty_px: float) -> Matcher:
+        search = math.ceil(min(max(uncertainty_px, LEAST_SEARCH_PX), MOST_SEARCH_PX))
+        return StructuralMatcher(replace(settings, search_px=search), device)
+
+    return TileStage(matcher, tile_px=512, independent_px=settings.template_px, usual_share=1.0)
+
+
+def _network_tiles(network: Matcher) -> TileStage:
+    """Tiles not far larger than the windows of its training; each match of its own cells of 8 px.
+
+    It hands out unsure matches too, because the robust fit sorts them better than a threshold does.
+    """
+    return TileStage(lambda uncertainty_px: network, tile_px=384, independent_px=24.0, usual_share=0.35)

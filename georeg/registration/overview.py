@@ -52,7 +52,8 @@ class Overview:
         if factor >= 0.9:
             return self
         return Overview(
-            *(shrink(patch, factor) for patch in (self.moving, self.reference)),
+            shrink(self.moving, factor),
+            shrink(self.reference, factor),
             _coarser(self.moving_frame, factor),
             _coarser(self.reference_frame, factor),
         )

@@ -46,8 +46,6 @@ MOVED_WORK_PX = 0.75
 """Tiles are matched again once the correction has moved farther than this at the scene's corners ..."""
 REMATCHES = 2
 """... but not after every batch: matching all again costs as much as all before it."""
-INDEPENDENT_WORK_PX = 96.0
-"""Side of the templates: matches nearer than this to one another see the same ground."""
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
@@ -90,7 +88,7 @@ def register(
         with _timed(seconds, "tiles"):
             detail = None if placement is None else match_in_detail(placement, toolkit, options, progress)
     run = _run_record(toolkit, options, seconds, detail)
-    return _registration(moving_scene, reference_scene, placement, detail, run, toolkit.usual_share)
+    return _registration(moving_scene, reference_scene, placement, detail, run, toolkit.tiles.usual_share)
 
 
 class Detail:
@@ -114,7 +112,7 @@ def match_in_detail(
     detail = Detail(viewer, correction, overlap_of(viewer, correction), finest)
     steps = pyramid(placement.step, finest)
     for level, step in enumerate(steps):
-        plan = plan_tiles(detail.overlap, step, placement.interest)
+        plan = plan_tiles(detail.overlap, step, placement.interest, toolkit.tiles.tile_px)
         last = level == len(steps) - 1
         most = (len(plan.frames) if options.exhaustive else LARGEST_TILES) if last else LEVEL_TILES
         before = detail.found
@@ -136,7 +134,7 @@ def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, int]:
     """
     small = detail.overlap.area < (VERIFY_PX * detail.step) ** 2
     step = detail.step * (1 if small else 2)
-    frames = plan_tiles(detail.overlap, step).frames[:VERIFY_TILES]
+    frames = plan_tiles(detail.overlap, step, tile_px=toolkit.tiles.tile_px).frames[:VERIFY_TILES]
     found = balanced(
         Correspondences.concatenate(match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf))
     )
@@ -167,7 +165,7 @@ def _match_level(
         points += found
         done += len(batch)
         progress("tiles", done, len(frames), f"{sum(map(len, points))} matches")
-        fitted = _fit(points, step, options, smooth=last and done > 2)
+        fitted = _fit(points, step, options, last and done > 2, toolkit.tiles.independent_px)
         if fitted is None:
             continue
         moved = _moved_px(detail, detail.correction, fitted.fit.transform)
@@ -205,7 +203,7 @@ def _again(
         points = match_tiles(
             detail.viewer, frames, fitted.fit.transform, toolkit, max(6.0, 4 * fitted.spread_px / step)
         )
-        again = _fit(points, step, options, smooth)
+        again = _fit(points, step, options, smooth, toolkit.tiles.independent_px)
         if again is None or (best is not None and again.support < 0.9 * best[1].support):
             break
         moved = _moved_px(detail, fitted.fit.transform, again.fit.transform)
@@ -225,11 +223,10 @@ def match_tiles(
     Args:
         uncertainty_px: how far the correction may be off, in tile pixels.
     """
-    matcher = toolkit.detail(uncertainty_px)
+    matcher = toolkit.tiles.matcher(uncertainty_px)
     found: list[Correspondences] = []
-    for start in range(
-        0, len(frames), BATCH_TILES
-    ):  # windows of a few tiles are held, however many are matched
+    # Windows of a few tiles are held, however many are matched.
+    for start in range(0, len(frames), BATCH_TILES):
         batch = frames[start : start + BATCH_TILES]
         found += matcher.match(
             [PatchPair(viewer.moving_patch(f, correction), viewer.reference_patch(f)) for f in batch]
@@ -281,11 +278,13 @@ def overlap_of(viewer: Viewer, correction: Transform) -> shapely.Geometry:
     return shapely.make_valid(shapely.Polygon(mapped)).intersection(frame)
 
 
-def _fit(points: list[Correspondences], step: float, options: MatchOptions, smooth: bool) -> Estimate | None:
+def _fit(
+    points: list[Correspondences], step: float, options: MatchOptions, smooth: bool, independent_px: float
+) -> Estimate | None:
     everything = Correspondences.concatenate(points)
     if len(everything) < 4:
         return None
-    how = options.transform, options.seed, smooth, INDEPENDENT_WORK_PX * step
+    how = options.transform, options.seed, smooth, independent_px * step
     fitted = estimate(everything, 3.0 * step, *how)
     if fitted is None:
         return None

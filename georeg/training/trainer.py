@@ -132,7 +132,7 @@ class Trainer:
         self.training, held_out = split_archive(archive, config.seed)
         torch.manual_seed(config.seed)
         self.network = MatchingNetwork(config_by_name(config.network)).to(self.device)
-        self.network = self.network.to(memory_format=torch.channels_last)
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.step_module = processes.wrap(TrainingStep(self.network, config.loss))
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, config.weight_decay), fused=True)
         self.average = WeightAverage(self.network, config.ema_decay)

@@ -26,7 +26,8 @@ class Validator:
 
     def prepare(self, state: Mapping[str, Tensor], device: torch.device) -> MatchingNetwork:
         """The network with these weights, in evaluation mode."""
-        self.network.to(device, memory_format=torch.channels_last).load_state_dict(state)
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.load_state_dict(state)
         return self.network.eval()
 
     @torch.inference_mode()

@@ -130,7 +130,7 @@ def draw_chains(
     height models get texture, where they are to look like another sensor.
     """
     counts = (1 + draw.categorical(torch.tensor(lengths), len(families))).tolist()
-    chains = []
+    chains: list[list[int]] = []
     for view, (family, length) in enumerate(zip(families, counts, strict=True)):
         if FAMILIES[family] == "plain":
             chains.append([])

@@ -199,7 +199,7 @@ def train_style(
         else:
             parts = _restyling_losses(network, content, style)
         optimiser.zero_grad(set_to_none=True)
-        sum(parts.values()).backward()
+        torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
