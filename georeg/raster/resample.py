@@ -94,7 +94,7 @@ def smooth(
     if scale <= 1.1:
         return pixels, valid
     sigma = 0.5 * math.sqrt(scale**2 - 1)
-    blurred = cv2.GaussianBlur(pixels, (0, 0), sigma)
+    blurred = np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.float32)
     if not valid.all():
         weight = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma)
         blurred /= np.maximum(weight, 1e-6, out=weight)

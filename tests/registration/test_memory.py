@@ -8,7 +8,7 @@ from georeg.geometry.transforms import MatrixTransform
 from georeg.matching.protocol import Correspondences
 from georeg.raster import SceneReader, open_scene
 from georeg.registration.frames import Frame, Viewer
-from georeg.registration.matchers import Toolkit
+from georeg.registration.matchers import TileStage, Toolkit
 from georeg.registration.recipe import BATCH_TILES, match_tiles
 
 SELDOM_NEEDED = {"scipy", "pyogrio", "matplotlib", "distributed"}
@@ -37,7 +37,8 @@ def test_windows_of_a_few_tiles_are_held_however_many_are_matched(small_pair):
             return [Correspondences.empty() for _ in pairs]
 
     matcher = Counting()
-    toolkit = Toolkit("counting", None, None, "cpu", lambda *a: iter(()), lambda uncertainty_px: matcher)
+    tiles = TileStage(lambda uncertainty_px: matcher, tile_px=512, independent_px=96.0, usual_share=1.0)
+    toolkit = Toolkit("counting", None, None, "cpu", lambda *a: iter(()), tiles)
     frames = tuple(Frame((16.0 * i, 8.0), 1.0, (32, 32)) for i in range(2 * BATCH_TILES + 1))
     scenes = [open_scene(str(path)) for path in (small_pair.moving, small_pair.reference)]
     with SceneReader(scenes[0]) as moving, SceneReader(scenes[1]) as reference:
