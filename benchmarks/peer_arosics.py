@@ -1,9 +1,9 @@
 """AROSICS (Scheffler et al. 2017, doi:10.3390/rs9070676) on one pair; run by big_scene.py in a Python that has it.
 
-    python peer_arosics.py MOVING REFERENCE global|local
+    python peer_arosics.py MOVING REFERENCE global|local [GRID_PX]
 
 Prints {"matrix": 3x3, moving px to reference px, or null where it refuses, "points": tie points used}. "global" is one
-shift; "local" a grid of tie points every 200 px, through those of which that its filters leave an affine is laid by
+shift; "local" a grid of tie points every 200 px (or GRID_PX), through those of which that its filters leave an affine is laid by
 RANSAC at 0.5 px (its own output is a rubber sheet; a wrong point or two among them would spoil plain least squares).
 AROSICS needs GDAL's Python bindings: on Debian and Ubuntu `apt-get install python3-gdal`, then
 `/usr/bin/python3 -m venv --system-site-packages VENV` and `VENV/bin/pip install arosics 'numpy<2'`.
@@ -32,7 +32,7 @@ def global_shift(moving: str, reference: str) -> tuple[np.ndarray | None, int]:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]), 1
 
 
-def local_grid(moving: str, reference: str) -> tuple[np.ndarray | None, int]:
+def local_grid(moving: str, reference: str, grid_px: int = GRID_PX) -> tuple[np.ndarray | None, int]:
     from arosics import COREG_LOCAL
     from skimage.measure import ransac
     from skimage.transform import AffineTransform
@@ -40,7 +40,7 @@ def local_grid(moving: str, reference: str) -> tuple[np.ndarray | None, int]:
     found = COREG_LOCAL(
         reference,
         moving,
-        GRID_PX,
+        grid_px,
         window_size=WINDOW_PX,
         max_shift=FARTHEST_PX,
         CPUs=1,
@@ -58,8 +58,9 @@ def local_grid(moving: str, reference: str) -> tuple[np.ndarray | None, int]:
 
 
 def main() -> None:
-    moving, reference, how = sys.argv[1:]
-    matrix, points = (global_shift if how == "global" else local_grid)(moving, reference)
+    moving, reference, how, *grid_px = sys.argv[1:]
+    find = global_shift if how == "global" else local_grid
+    matrix, points = find(moving, reference, *map(int, grid_px))
     print(json.dumps({"matrix": None if matrix is None else matrix.tolist(), "points": points}))
 
 
