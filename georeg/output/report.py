@@ -6,6 +6,7 @@ the overlap is too large for a person to judge it on one picture.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -191,7 +192,7 @@ def _sampled_once(
         return [None] * len(wanted)
     low = np.floor(np.min([bound[0] for bound in bounds if bound], axis=0))
     span = np.ceil(np.max([bound[1] for bound in bounds if bound], axis=0)) - low
-    factor = max(float(span.max()) / (1.4 * OVERVIEW_PX), 1.0)
+    factor = 2.0 ** max(math.floor(math.log2(span.max() / OVERVIEW_PX)), 0)  # as files keep reductions
     rows, cols = (max(int(side), 1) for side in span[::-1] // factor)
     thumb = read(moving, lambda points_xy: points_xy * factor + low, (rows, cols))
     return [_shown(_remapped(thumb, *lattice.maps(tuple(low), factor))) for lattice in lattices]
