@@ -3,8 +3,9 @@
     python peer_arosics.py MOVING REFERENCE global|local [GRID_PX]
 
 Prints {"matrix": 3x3, moving px to reference px, or null where it refuses, "points": tie points used}. "global" is one
-shift; "local" a grid of tie points every 200 px (or GRID_PX), through those of which that its filters leave an affine is laid by
-RANSAC at 0.5 px (its own output is a rubber sheet; a wrong point or two among them would spoil plain least squares).
+shift; "local" a grid of tie points every 200 px (or GRID_PX), through those of which that its filters leave an affine
+is laid by RANSAC at 0.5 px (its own output is a rubber sheet; a wrong point or two among them would spoil plain least
+squares).
 AROSICS needs GDAL's Python bindings: on Debian and Ubuntu `apt-get install python3-gdal`, then
 `/usr/bin/python3 -m venv --system-site-packages VENV` and `VENV/bin/pip install arosics 'numpy<2'`.
 """
