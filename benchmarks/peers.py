@@ -133,11 +133,9 @@ METHODS = ("identity", "network-alone", "sift")
 
 def method(name: str, weights: str | None, side_px: int) -> Estimator:
     """The method of that name; weights and side are the network's."""
-    return (
-        network_alone(weights, side_px)
-        if name == "network-alone"
-        else {"sift": sift, "identity": identity}[name]
-    )
+    if name == "network-alone":
+        return network_alone(weights, side_px)
+    return {"sift": sift, "identity": identity}[name]
 
 
 def main() -> None:

@@ -156,22 +156,24 @@ def choose_kind(
         ValueError: no kind can be fitted.
     """
     groups = spatial_groups(source_xy)
-    held = {
-        kind: holdout(kind, source_xy, target_xy, groups)
-        for kind in kinds
-        if len(source_xy) >= 3 * MINIMUM_POINTS[kind]
-    }
-    if not held:
+    possible = [kind for kind in kinds if len(source_xy) >= 3 * MINIMUM_POINTS[kind]]
+    if not possible:
         raise ValueError(f"{len(source_xy)} tie points are too few for any transform")
-    error = {
-        kind: max(float(np.mean(np.minimum(d, 1e3) ** 2)), LEAST_ERROR_PX**2) for kind, d in held.items()
-    }
+    held = {kind: holdout(kind, source_xy, target_xy, groups) for kind in possible}
+    error = {kind: _mean_square(distance) for kind, distance in held.items()}
     observations = 2 * independent_points(target_xy, independent_px)
     unit = min(error.values())
-    best = min(
-        error, key=lambda kind: observations * error[kind] / unit + 2 * PARAMETER_COST * MINIMUM_POINTS[kind]
-    )
+
+    def price(kind: str) -> float:
+        return observations * error[kind] / unit + 2 * PARAMETER_COST * MINIMUM_POINTS[kind]
+
+    best = min(possible, key=price)
     return best, held[best]
+
+
+def _mean_square(distance_px: FloatArray) -> float:
+    """Of finite size even where a fit failed, and never below what matching resolves."""
+    return max(float(np.mean(np.minimum(distance_px, 1e3) ** 2)), LEAST_ERROR_PX**2)
 
 
 def independent_points(points_xy: FloatArray, side_px: float) -> int:
