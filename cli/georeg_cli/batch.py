@@ -106,7 +106,6 @@ def batch(
       georeg batch --moving 'stack/*.tif' --series joint -o out
     """
     from georeg.archive.batch import Batch, run_batch
-    from georeg.archive.series import neighbour_batch, run_series
     from georeg.archive.shards import parse_shard
 
     match_options = options.match_options_from(values)
@@ -121,11 +120,7 @@ def batch(
         **{name: values[name] for name in ("resume", "overwrite", "fail_fast", "retries")},
     )
     if dry_run:
-        list_plan(
-            whole
-            if series == "reference"
-            else neighbour_batch(as_series(whole, reference, series, neighbours))
-        )
+        list_plan(whole if series == "reference" else registrations_of(whole, reference, series, neighbours))
         return
     with reporting(progress) as show:
 
@@ -139,6 +134,8 @@ def batch(
             show("pairs", 0, len(whole.shard.of(whole.pairs)), "")
             result, solution = run_batch(whole, executor(), on_record), None
         else:
+            from georeg.archive.series import run_series
+
             found = run_series(as_series(whole, reference, series, neighbours), executor, on_record)
             result, solution = found.images, found.solution
     if as_json:
@@ -146,6 +143,13 @@ def batch(
     else:
         click.echo("\n".join(as_lines(result, folder, solution)))
     result.raise_for_failures()
+
+
+def registrations_of(whole: Batch, reference: str | None, mode: str, neighbours: int) -> Batch:
+    """The registrations that a time series begins with."""
+    from georeg.archive.series import neighbour_batch
+
+    return neighbour_batch(as_series(whole, reference, mode, neighbours))
 
 
 def as_series(whole: Batch, reference: str | None, mode: str, neighbours: int) -> Series:
