@@ -34,7 +34,7 @@ class Evidence:
         verified: their number.
         coverage: share of the overlap within reach of an inlier.
         holdout_work_px: held-out RMSE in pixels of the coarser of both scenes.
-        agreement: support over support plus that of the best different hypothesis (1 where none was tried).
+        agreement: certainty of the placement over that plus the best different one's (1 where there was none).
     """
 
     cells: int

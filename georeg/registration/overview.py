@@ -65,14 +65,15 @@ class Located:
 
     Attributes:
         matrix: (3, 3) correction, source -> reference px.
-        support: of the winning hypothesis; runner_up: of the best clearly different one.
+        support: of the winning hypothesis.
+        agreement: its certainty over that plus the certainty of the best clearly different one, 0.5..1.
         beyond_doubt: whether it needed no comparison.
         uncertainty_px: how far off the matrix may be, reference pixels.
     """
 
     matrix: FloatArray
     support: int
-    runner_up: int
+    agreement: float
     beyond_doubt: bool
     uncertainty_px: float
 
@@ -106,10 +107,11 @@ def locate(
         return None
     found.sort(key=lambda one: -one[0].certainty)
     best, matrix = found[0]
-    runner_up = next((e.support for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0)
+    runner_up = next((e.certainty for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0.0)
+    agreement = best.certainty / max(best.certainty + runner_up, 1e-9)
     spread = max(best.spread_px, 0.5) * coarse.reference_frame.step * 3
     beyond_doubt = best.certainty >= ENOUGH_CERTAINTY
-    return Located(coarse.correction(matrix), best.support, runner_up, beyond_doubt, spread)
+    return Located(coarse.correction(matrix), best.support, agreement, beyond_doubt, spread)
 
 
 def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tuple[Estimate, FloatArray]]:

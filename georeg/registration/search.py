@@ -41,7 +41,7 @@ class Placement:
         matrix: (3, 3) source -> reference px.
         step: reference pixels per overview pixel.
         uncertainty_px: how far the matrix may be off, reference pixels.
-        agreement: support over support and runner-up's support, 0.5..1.
+        agreement: of `Located`.
         interest: reference overview and its frame, to choose tiles by.
     """
 
@@ -153,7 +153,7 @@ def _placement(viewer: Viewer, overview: Overview, located: Located) -> Placemen
         located.matrix,
         overview.reference_frame.step,
         located.uncertainty_px,
-        located.support / max(located.support + located.runner_up, 1),
+        located.agreement,
         (overview.reference, overview.reference_frame),
     )
 
