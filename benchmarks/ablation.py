@@ -64,7 +64,8 @@ def run(name: str, archive: Archive, folder: Path, steps: int, benchmark: str) -
     where = folder / name.replace(" ", "-")
     trainer = Trainer(archive, where, plan(name, steps), join_processes("cpu"))
     trainer.begin()
-    trainer.train(Limits())
+    if trainer.train(Limits()).reason != "finished":
+        raise SystemExit(f"{name}: interrupted, so not scored; delete {where} to run it again")
     scores = evaluate(read_benchmark(benchmark), network_alone(str(where / "weights.safetensors"), 320))
     whole = scores_json(scores)["summary"]["all"]
     return {**whole, "steps": steps, "cpu_s": round(time.process_time() - start)}
