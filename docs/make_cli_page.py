@@ -31,6 +31,9 @@ renamed at the end, so that an interrupted run leaves no half file; nothing is o
 | 6 | a batch came to its end, but some pairs failed |
 | 130 | interrupted (Ctrl-C or SIGTERM); outputs that were not finished are as they were before |
 
+An image is whatever GDAL opens (a file, `/vsis3/...`, a subdataset), or an asset of a STAC item on disk or behind http:
+`item.json#B04`. `item.json` alone means its only asset with the role "data", or else its only image that is no preview.
+
 `--progress json` writes one JSON object a line to standard error:
 
     {"stage": "tiles", "done": 12, "total": 40, "message": "held-out error 0.6 px"}

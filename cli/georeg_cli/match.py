@@ -51,8 +51,8 @@ def match(
 
     The images may come from different sensors, have different pixel sizes, CRS and bands, and lie far from where they
     say they do; they are read in windows, so their size does not matter. Anything GDAL opens will do, /vsi paths
-    included. Without OUTPUT nothing but the result is printed. If no trustworthy registration is found, no raster is
-    written and the exit code is 3.
+    included, and assets of STAC items, on disk or behind http: item.json#B04. Without OUTPUT nothing but the result is
+    printed. If no trustworthy registration is found, no raster is written and the exit code is 3.
 
     \b
     Examples:
@@ -61,6 +61,7 @@ def match(
       georeg match drone.tif satellite.tif out.tif --output-grid moving -r cubic
       georeg match scan.png map.tif out.tif --prior none
       georeg match thermal.tif rgb.tif out.tif --output-mode georeference
+      georeg match s1_item.json#vv s2_item.json#B04 out.tif
       georeg match a.tif b.tif --json | jq .quality.verdict
     """
     from georeg.registration.deliver import RefusedError, deliver, is_written

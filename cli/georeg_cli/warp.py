@@ -33,7 +33,7 @@ def warp(moving: str, output: str, registration: str, as_json: bool, progress: s
 
     MOVING is the image that was registered, or another one on the same ground: further bands, a mask, a
     classification. It must have the same size as the registered image, or a geotransform and CRS of its own that lie
-    on the same (wrong) ground.
+    on the same (wrong) ground. An asset of a STAC item is named as item.json#B04.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ from georeg.archive.pairs import Pair
 from georeg.archive.shards import WHOLE, Shard
 from georeg.errors import UsageError
 from georeg.output.options import OutputOptions
+from georeg.raster.assets import split_asset
 from georeg.raster.files import is_local
 from georeg.registration.options import MatchOptions
 
@@ -140,14 +141,14 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
 def file_identity(path: str) -> list[Any]:
     """What tells whether an input has changed: its path, and for local files size and time of change."""
-    local = path.partition("#")[0]
+    local, asset = split_asset(path)
     if not is_local(local):
         return [path]
     try:
         status = os.stat(local)
     except OSError:
         return [os.path.abspath(local), "missing"]
-    return [os.path.abspath(local), path.partition("#")[2], status.st_size, status.st_mtime_ns]
+    return [os.path.abspath(local), asset, status.st_size, status.st_mtime_ns]
 
 
 def job_names(pairs: Sequence[Pair]) -> list[str]:
@@ -176,7 +177,7 @@ def safe_name(text: str) -> str:
 
 def _stem(path: str) -> str:
     """The last part of a path without its suffix; a STAC asset is added to its item's name."""
-    file, _, asset = path.partition("#")
+    file, asset = split_asset(path)
     stem = Path(file.rstrip("/")).name
     stem = stem.rsplit(".", 1)[0] if "." in stem[1:] else stem
     return f"{stem}_{asset}" if asset else stem

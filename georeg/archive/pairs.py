@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from georeg.errors import InputError, UsageError
+from georeg.raster.assets import split_asset
 from georeg.raster.files import is_local
 
 OWN_COLUMNS = ("moving", "reference", "name")
@@ -165,5 +166,5 @@ def _from_folder(path: str, folder: Path | None) -> str:
     if folder is None or not is_local(path) or Path(path).is_absolute():
         return path
     beside = folder / path
-    here = Path(path.partition("#")[0])
-    return path if here.exists() and not Path(str(beside).partition("#")[0]).exists() else str(beside)
+    here, there = split_asset(path)[0], split_asset(str(beside))[0]
+    return path if Path(here).exists() and not Path(there).exists() else str(beside)

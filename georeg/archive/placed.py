@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from georeg.archive.stac import asset_path
 from georeg.errors import NotRegistrableError
 from georeg.geometry.pixelmap import PixelMap
 from georeg.geometry.transforms import MatrixTransform
@@ -54,7 +53,7 @@ class PlacedImage:
 
 def place(paths: Sequence[str]) -> list[PlacedImage]:
     """The images of a stack in the frame of its first one."""
-    scenes = [open_scene(asset_path(path)) for path in paths]
+    scenes = [open_scene(path) for path in paths]
     first = PlacedImage(scenes[0], None)
     return [first, *(PlacedImage(scene, GeocodingPrior.between(scene, scenes[0])) for scene in scenes[1:])]
 
@@ -92,9 +91,7 @@ def solved_registration(solution: dict[str, Any], moving: str, frame: str) -> Re
     Raises:
         NotRegistrableError: the image is not connected to the frame.
     """
-    number, entry = next(
-        (n, one) for n, one in enumerate(solution["images"]) if asset_path(one["path"]) == moving
-    )
+    number, entry = next((n, one) for n, one in enumerate(solution["images"]) if one["path"] == moving)
     if entry["matrix"] is None:
         raise NotRegistrableError(
             f"{moving} could be registered to none of its neighbours: see neighbours/index.html for why."

@@ -1,86 +1,29 @@
-"""STAC items in and out: an asset of an item as an input, an item beside each output.
-
-An input `item.json#B04` is the asset "B04" of that item; the item may lie on disk or behind http(s).
-"""
+"""A STAC item beside each output; what of the input's own item goes into it."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urljoin
-from urllib.request import urlopen
 
 import rasterio
 from rasterio.crs import CRS
 
 from georeg.archive.jobs import Job
-from georeg.errors import InputError, UsageError
+from georeg.raster.assets import asset_path, named_item
 from georeg.raster.atomic import atomic_output
 from georeg.result import Registration
 
 STAC_VERSION = "1.0.0"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-TIMEOUT_S = 30
 MEDIA = {
     "raster": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data"], "The registered image"),
     "registration": ("application/json", ["metadata"], "The registration: transform and quality"),
     "points": ("application/geopackage+sqlite3", ["metadata"], "Tie points"),
     "report": ("text/html", ["overview"], "Report for people"),
 }
-
-
-def asset_path(path: str) -> str:
-    """What GDAL opens for an input: the asset's file where `path` is `item.json#asset`, else `path` itself.
-
-    Raises:
-        InputError: the item cannot be read.
-        UsageError: the item has no such asset.
-    """
-    location, mark, asset = path.partition("#")
-    if not mark or not location.lower().endswith((".json", ".geojson")):
-        return path
-    item = read_item(location)
-    assets = item.get("assets", {})
-    if asset not in assets:
-        raise UsageError(f"{location} has no asset {asset!r}: it has {', '.join(assets) or 'none'}.")
-    return gdal_path(_absolute(str(assets[asset]["href"]), location))
-
-
-def read_item(location: str) -> dict[str, Any]:
-    """The JSON of a STAC item on disk or behind http(s)."""
-    try:
-        if re.match(r"https?://", location):
-            with urlopen(location, timeout=TIMEOUT_S) as answer:
-                item = json.load(answer)
-        else:
-            item = json.loads(Path(location).read_text("utf-8"))
-    except (OSError, URLError, ValueError) as error:
-        raise InputError(f"The STAC item {location} cannot be read ({error}): check the path.") from error
-    if not isinstance(item, dict) or "assets" not in item:
-        raise InputError(f"{location} is no STAC item: it has no assets.")
-    return item
-
-
-def _absolute(href: str, location: str) -> str:
-    if re.match(r"[a-z0-9]+://", href) or href.startswith("/"):
-        return href
-    if re.match(r"https?://", location):
-        return urljoin(location, href)
-    return os.path.normpath(os.path.join(os.path.dirname(location), href))
-
-
-def gdal_path(href: str) -> str:
-    """GDAL's name of a URL: s3://, gs://, az://, http(s):// and file:// are known."""
-    for scheme, prefix in (("s3://", "/vsis3/"), ("gs://", "/vsigs/"), ("az://", "/vsiaz/"), ("file://", "")):
-        if href.startswith(scheme):
-            return prefix + href.removeprefix(scheme)
-    return "/vsicurl/" + href if re.match(r"https?://", href) else href
 
 
 def write_item(path: str, job: Job, registration: Registration, ring: list[list[float]] | None) -> None:
@@ -143,16 +86,11 @@ def _assets(job: Job) -> dict[str, Any]:
 
 def acquisition(moving: str, otherwise: str) -> dict[str, str | None]:
     """When the moving image was taken: from its STAC item or its TIFF tag, else the time of processing."""
-    location, mark, _ = moving.partition("#")
-    if mark and location.lower().endswith((".json", ".geojson")):
-        properties = read_item(location).get("properties", {})
-        known = {
-            name: properties[name]
-            for name in ("datetime", "start_datetime", "end_datetime")
-            if name in properties
-        }
-        if known:
-            return {"datetime": None, **known}
+    properties = (named_item(moving) or {}).get("properties", {})
+    names = ("datetime", "start_datetime", "end_datetime")
+    known = {name: properties[name] for name in names if name in properties}
+    if known:
+        return {"datetime": None, **known}
     tag = _tiff_datetime(moving)
     return {"datetime": tag or otherwise, "georeg:datetime_source": "image" if tag else "processing"}
 

@@ -20,7 +20,7 @@ from georeg.archive import machine
 from georeg.archive.footprint import footprint_ring
 from georeg.archive.jobs import OUTPUTS, Job
 from georeg.archive.manifest import Record
-from georeg.archive.stac import asset_path, write_item
+from georeg.archive.stac import write_item
 from georeg.errors import GeoregError, InputError, NotRegistrableError, ResourceError
 from georeg.output.options import OutputOptions
 from georeg.raster.files import is_local
@@ -84,13 +84,12 @@ def _delivered(unit: Unit, blank: Record) -> Record:
     """Register, write, describe."""
     job = unit.job
     clean_folder(job)
-    moving, reference = asset_path(job.moving), asset_path(job.reference)
     match = job.match if unit.device is None else replace(job.match, device=unit.device)
     targets = Destinations(**{what: path for what, path in job.paths().items() if what != "stac"})
     refusal: NotRegistrableError | None = None
     try:
         registration = (unit.deliver or _own_deliver())(
-            moving, reference, targets, match, replace(job.output, overwrite=True)
+            job.moving, job.reference, targets, match, replace(job.output, overwrite=True)
         )
     except NotRegistrableError as error:
         found = getattr(error, "registration", None)

@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from georeg.errors import InputError, UsageError
+from georeg.raster.assets import asset_path
 from georeg.raster.files import check_bands, gdal_environment, is_local, open_dataset, reading
 from georeg.raster.geocoding import WGS84, Geocoding, ground_distance_m
 from georeg.raster.modality import infer_modality
@@ -35,7 +36,8 @@ def open_scene(
     """Describe an image: size, geocoding, bands, modality; only a few small windows of its pixels are read.
 
     Args:
-        path: anything GDAL opens: a file, /vsi path, VRT or subdataset name.
+        path: anything GDAL opens: a file, /vsi path, VRT or subdataset name; or an asset of a STAC item (see
+            `asset_path`), whose file becomes the scene's path.
         bands: 1-based bands to match; None chooses the colour bands, a grey band or the first one.
         modality: None infers it from metadata, the name and the pixels.
         mask: raster (non-zero = use) or vector (polygons = use) file.
@@ -48,7 +50,7 @@ def open_scene(
         InputError: the file is missing, unreadable, truncated or has no bands.
         UsageError: a band number that is not there, or an unknown modality.
     """
-    name, given = os.fspath(path), _given_modality(modality)
+    name, given = asset_path(path), _given_modality(modality)
     with gdal_environment(), open_dataset(name) as dataset:
         _check_has_bands(dataset, name)
         chosen = tuple(bands) if bands else default_bands(dataset)

@@ -11,6 +11,7 @@ from georeg.errors import NotRegistrableError
 from georeg.output import check_options, write_points, write_raster, write_report
 from georeg.output.options import OutputOptions
 from georeg.raster import open_scene
+from georeg.raster.assets import asset_path, split_asset
 from georeg.raster.atomic import atomic_output
 from georeg.registration import register
 from georeg.registration.destinations import Destinations
@@ -41,7 +42,7 @@ def deliver(
     `output_options.keep_failed`), but the other outputs are.
 
     Args:
-        moving, reference: what GDAL opens.
+        moving, reference: what GDAL opens, or assets of STAC items: `item.json#asset`.
         destinations: where results go.
         match_options, output_options: see there.
         progress: called with (stage, done, total, message).
@@ -53,7 +54,9 @@ def deliver(
         RefusedError: the verdict is "fail"; raised after everything is written.
         GeoregError: any other cause, with its remedy.
     """
-    destinations.check(_inputs(moving, reference, match_options), output_options.overwrite)
+    items = [split_asset(os.fspath(path))[0] for path in (moving, reference)]
+    moving, reference = asset_path(moving), asset_path(reference)
+    destinations.check([*items, *_inputs(moving, reference, match_options)], output_options.overwrite)
     if destinations.raster:
         check_options(destinations.raster, output_options)
     registration = register(moving, reference, match_options, progress)
@@ -95,7 +98,7 @@ def apply_registration(
 
     Args:
         registration: as `read_registration` gives it.
-        moving: the registered image, or one of the same size, or one whose geocoding is wrong alike.
+        moving: the registered image, or one of the same size, or one whose geocoding is wrong alike; STAC assets too.
         output: the raster to write.
         options, progress: as in `deliver`.
 
@@ -103,6 +106,7 @@ def apply_registration(
         NotRegistrableError: the registration's verdict is "fail" and `options.keep_failed` is not set.
         UsageError: `moving` cannot be placed on the registered image, or the output cannot be written.
     """
+    moving = asset_path(moving)
     Destinations(raster=output).check([moving], options.overwrite)
     check_options(output, options)
     if not is_written(registration, options):

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -228,3 +229,31 @@ def test_the_committed_pair(sample_pair, tmp_path):
     done = run("match", sample_pair.moving, sample_pair.reference, "--registration", tmp_path / "r.json")
     assert done.exit_code == 0, done.stderr
     assert sample_pair.error_px(read_registration(tmp_path / "r.json").transform) < 1
+
+
+def test_assets_of_stac_items(small_pair, tmp_path):
+    for name, image in (("moving", small_pair.moving), ("reference", small_pair.reference)):
+        assets = {"B04": {"href": os.path.relpath(image, tmp_path), "roles": ["data"]}}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"type": "Feature", "assets": assets}))
+    moving, stored = tmp_path / "moving.json", tmp_path / "r.json"
+    matched = run("match", f"{moving}#B04", tmp_path / "reference.json", tmp_path / "out.tif",
+                  "--registration", stored, "--matcher", "structural", "-j", "1")  # fmt: skip
+    assert matched.exit_code == 0, matched.output
+    registration = read_registration(stored)
+    assert registration.moving.path == small_pair.moving
+    run("warp", registration.moving.path, tmp_path / "by_path.tif", "--registration", stored)
+    run("warp", f"{moving}#B04", tmp_path / "by_item.tif", "--registration", stored)
+    first, *others = ((tmp_path / name).read_bytes() for name in ("out.tif", "by_path.tif", "by_item.tif"))
+    assert others == [first, first]
+
+
+def test_an_item_is_as_safe_as_its_image(small_pair, tmp_path):
+    moving = tmp_path / "moving.tif"
+    shutil.copy(small_pair.moving, moving)
+    item = tmp_path / "moving.json"
+    item.write_text(json.dumps({"assets": {"image": {"href": "moving.tif"}, "other": {"href": "other.tif"}}}))
+    for output in ([moving], ["--registration", item]):
+        result = run("match", f"{item}#image", small_pair.reference, *output, "--overwrite")
+        assert result.exit_code == 2
+        assert "is also an input" in result.stderr
+    assert run("match", item, small_pair.reference).exit_code == 4
