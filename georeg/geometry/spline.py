@@ -1,7 +1,7 @@
 """A smoothing thin-plate spline (Duchon 1977), in numpy alone.
 
-scipy's RBFInterpolator (kernel "thin_plate_spline", degree 1) is the same spline; importing it cost every registration
-a third of a CPU second and 30 MB, though hardly any ends with a spline.
+scipy's RBFInterpolator (kernel "thin_plate_spline", degree 1) is the same spline and as fast, but importing it costs a
+third of a CPU second and 20 to 30 MB. Transforms and the geocoding by control points both use this one.
 """
 
 from __future__ import annotations

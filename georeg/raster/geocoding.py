@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
 
+from georeg.geometry.spline import Spline
 from georeg.raster.files import from_gdal
 from georeg.scene import FloatArray, Scene
 
@@ -314,13 +315,11 @@ class _ThinPlate:
     """A thin-plate spline through all points, in centred and scaled coordinates."""
 
     def __init__(self, source: FloatArray, target: FloatArray) -> None:
-        from scipy.interpolate import RBFInterpolator  # half a second and 50 MB, and seldom needed
-
         source, index = np.unique(source, axis=0, return_index=True)
         target = target[index]
         self.centre, self.scale = source.mean(0), np.maximum(np.ptp(source, axis=0).max() / 2, 1e-300)
         self.origin = target.mean(0)
-        self.spline = RBFInterpolator((source - self.centre) / self.scale, target - self.origin)
+        self.spline = Spline((source - self.centre) / self.scale, target - self.origin)
 
     def __call__(self, points: FloatArray) -> FloatArray:
         good = np.isfinite(points).all(1)

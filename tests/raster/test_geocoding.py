@@ -8,6 +8,7 @@ import pytest
 import rasterio.warp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import RBFInterpolator
 
 from georeg.raster.geocoding import Geocoding, GeocodingPrior, ground_distance_m
 from georeg.scene import Grid, Scene
@@ -71,6 +72,14 @@ def test_bent_control_points_are_met_and_inverted():
     np.testing.assert_allclose(place.to_map(made.gcps[:, :2]), made.gcps[:, 2:], atol=1e-3)
     assert np.abs(place.to_map(POINTS) - bent(POINTS)).max() < 0.5  # a twentieth of a pixel
     np.testing.assert_allclose(place.to_px(place.to_map(POINTS)), POINTS, atol=1e-5)
+
+
+def test_bent_control_points_give_the_spline_that_scipy_makes():
+    made = gcp_scene(bent, count=12)
+    scipys = RBFInterpolator(made.gcps[:, :2] / 1000, made.gcps[:, 2:])
+    place = Geocoding.of(replace(made, gcps=np.vstack([made.gcps, made.gcps[:5]])))  # some points given twice
+    np.testing.assert_allclose(place.to_map(POINTS), scipys(POINTS / 1000), rtol=0, atol=1e-5)
+    assert np.isnan(place.to_map(np.array([[np.nan, 3.0]]))).all()
 
 
 def test_rational_polynomials_invert_and_survive_pickling():
