@@ -62,7 +62,7 @@ work_options = options.combined(
 @work_options
 @options.match_options
 @options.output_options
-@options.memory_option
+@options.memory_option("Memory a pair may take: with the cores it decides how many are worked on at a time.")
 @options.seed_option
 @options.json_option
 @progress_option
@@ -86,9 +86,9 @@ def batch(
 ) -> None:
     """Register many pairs and sum up how they went.
 
-    PAIRS is a CSV file with the columns moving and reference, JSON lines, or - for standard input, which may also be
-    plain paths, one a line. Further columns override options for their pair (moving_modality, band, search_radius,
-    ...); a column "name" names the outputs. Inputs may be assets of STAC items: item.json#B04.
+    PAIRS is a CSV file with the columns moving and reference, JSON lines, or, with --reference, plain paths, one a
+    line; - reads it from standard input. Further columns override options for their pair (moving_modality, band,
+    search_radius, ...); a column "name" names the outputs. Inputs may be assets of STAC items: item.json#B04.
 
     Each pair gets a folder in DIR with the registered image, registration.json, tie points, a report and a STAC item.
     DIR/manifest.jsonl records every pair as it ends, DIR/summary.csv, DIR/footprints.gpkg and DIR/index.html sum up.

@@ -103,7 +103,8 @@ match_options = combined(
     click.option("--transform", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True,
                  help="The model to fit; auto takes the one that predicts held-out tiles best."),
     click.option("--matcher", type=click.Choice(MATCHERS), default="auto", show_default=True,
-                 help="How windows are compared; structural needs no weights, hybrid uses both."),
+                 help="How windows are compared: by the network, by structure alone (needs no weights), or by both "
+                 "(hybrid, which auto takes)."),
     click.option("--weights", metavar="NAME|FILE", help="Weights of the network: a shipped name or a .safetensors."),
     device_option("matching"),
     click.option("--prior", type=click.Choice(PRIORS), default="auto", show_default=True,
@@ -113,17 +114,28 @@ match_options = combined(
     click.option("--target-accuracy", "target_accuracy_m", type=click.FloatRange(0, min_open=True), metavar="METRES",
                  help="Stop matching once the predicted accuracy is better than this. [default: 0.1 px]"),
     click.option("--exhaustive", is_flag=True, help="Match every tile, however sure the result is already."),
-    click.option("--mask", metavar="FILE", help="Where MOVING may be matched: a raster (non-zero) or polygons."),
+    click.option("--mask", metavar="FILE",
+                 help="Where MOVING may be matched: polygons, or a raster on its grid (non-zero)."),
     click.option("--reference-mask", metavar="FILE", help="The same for REFERENCE."),
 )  # fmt: skip
 
 threads_option = click.option("-j", "--num-threads", type=Threads(), default="ALL_CPUS", show_default=True,
                               metavar="N|ALL_CPUS", help="CPU threads.")  # fmt: skip
-memory_option = click.option("--memory", "memory_bytes", type=Memory(), default="2G", show_default=True,
-                             metavar="SIZE", help="Memory for windows and batches.")  # fmt: skip
+
+
+def memory_option(what: str) -> Callable[[Command], Command]:
+    """--memory, and `what` it is for."""
+    return click.option("--memory", "memory_bytes", type=Memory(), default="2G", show_default=True, metavar="SIZE",
+                        help=what)  # fmt: skip
+
+
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
                            help="Seed of every random draw; the same seed gives the same result.")  # fmt: skip
-run_options = combined(threads_option, memory_option, seed_option)
+run_options = combined(
+    threads_option,
+    memory_option("Memory for pixels in hand: limits how many threads resample at once."),
+    seed_option,
+)
 
 output_options = combined(
     click.option("--output-mode", "mode", type=click.Choice(OUTPUT_MODES), default="resample", show_default=True,

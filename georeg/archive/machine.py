@@ -38,8 +38,7 @@ def worker_count(memory_bytes: int, cores: int | None = None, free_bytes: int | 
     """How many pairs to work on at once: one a core, as many as fit into four fifths of the free memory.
 
     Args:
-        memory_bytes: what one pair may take for windows and batches (`MatchOptions.memory_bytes`); half of it is
-            what a pair takes on average.
+        memory_bytes: what one pair may take (`MatchOptions.memory_bytes`); half of it is what a pair takes on average.
         cores, free_bytes: of the machine; measured where None.
     """
     cores = core_count() if cores is None else cores

@@ -10,6 +10,7 @@ from dataclasses import replace
 from georeg.errors import NotRegistrableError
 from georeg.output import check_options, write_points, write_raster, write_report
 from georeg.output.options import OutputOptions
+from georeg.output.warp import THREAD_BYTES
 from georeg.raster import open_scene
 from georeg.raster.assets import asset_path, split_asset
 from georeg.raster.atomic import atomic_output
@@ -60,9 +61,8 @@ def deliver(
     if destinations.raster:
         check_options(destinations.raster, output_options)
     registration = register(moving, reference, match_options, progress)
-    write_delivery(
-        registration, destinations, replace(output_options, num_threads=match_options.num_threads), progress
-    )
+    output_options = replace(output_options, num_threads=writing_threads(match_options))
+    write_delivery(registration, destinations, output_options, progress)
     if registration.quality.verdict == "fail":
         kept = destinations.raster is not None and is_written(registration, output_options)
         raise RefusedError(refusal(registration, kept), registration)
@@ -127,6 +127,12 @@ def refusal(registration: Registration, raster_kept: bool = False) -> str:
         f"{registration.moving.name} could not be registered to {registration.reference.name}: {reasons}. "
         f"{raster}; --moving-modality, --search-radius, --mask or another band may help."
     )
+
+
+def writing_threads(options: MatchOptions) -> int:
+    """How many threads resample: as many as are wanted and as the memory allows."""
+    wanted = options.num_threads or os.cpu_count() or 1
+    return max(1, min(wanted, options.memory_bytes // THREAD_BYTES))
 
 
 def _inputs(moving: str, reference: str, options: MatchOptions) -> list[str]:

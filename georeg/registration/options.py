@@ -38,7 +38,7 @@ class MatchOptions:
         exhaustive: match every tile.
         mask, reference_mask: paths to raster or vector masks.
         num_threads: CPU threads; 0 for all.
-        memory_bytes: budget for windows and batches.
+        memory_bytes: for pixels in hand: limits the threads that resample and, in a batch, the pairs at a time.
         seed: of every random draw.
     """
 

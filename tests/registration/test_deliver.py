@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from georeg.archive.overrides import parsed_bytes
 from georeg.errors import ResourceError
 from georeg.output.options import OutputOptions
 from georeg.registration import MatchOptions, register
@@ -93,3 +94,17 @@ def test_a_refusal_says_what_became_of_the_raster(
     with pytest.raises(deliver_module.RefusedError, match=said):
         deliver_module.deliver("moving", "reference", Destinations(raster=str(path)), output_options=options)
     assert path.exists() == there
+
+
+@pytest.mark.parametrize(
+    ("wanted", "memory", "expected"),
+    [(64, "2G", 32), (64, "256M", 4), (64, "1M", 1), (3, "2G", 3), (0, "1T", 5)],
+)
+def test_no_more_threads_write_than_the_memory_allows(registration, monkeypatch, wanted, memory, expected):
+    used = []
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setattr(deliver_module, "register", lambda *given: registration)
+    monkeypatch.setattr(deliver_module, "write_delivery", lambda *given: used.append(given[2].num_threads))
+    options = MatchOptions(num_threads=wanted, memory_bytes=parsed_bytes(memory))
+    deliver_module.deliver("moving", "reference", Destinations(), options)
+    assert used == [expected]
