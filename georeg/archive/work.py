@@ -23,6 +23,7 @@ from georeg.archive.manifest import Record
 from georeg.archive.stac import write_item
 from georeg.errors import GeoregError, InputError, NotRegistrableError, ResourceError
 from georeg.output.options import OutputOptions
+from georeg.raster.assets import asset_path
 from georeg.raster.files import is_local
 from georeg.registration.destinations import Destinations
 from georeg.registration.options import MatchOptions
@@ -185,7 +186,9 @@ def _failed(blank: Record, job: Job, error: BaseException) -> Record:
     code, retryable = EXIT_UNEXPECTED, False
     if isinstance(error, GeoregError):
         code = error.exit_code
-        retryable = isinstance(error, ResourceError) or (isinstance(error, InputError) and _is_remote(job))
+        retryable = isinstance(error, ResourceError) or (
+            isinstance(error, InputError) and any(map(_is_remote, (job.moving, job.reference)))
+        )
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         code, retryable = ResourceError.exit_code, True
     elif isinstance(error, OSError):
@@ -213,8 +216,12 @@ def lost(unit: Unit, cause: str) -> Record:
     )
 
 
-def _is_remote(job: Job) -> bool:
-    return not (is_local(job.moving) and is_local(job.reference))
+def _is_remote(path: str) -> bool:
+    """Whether an input, or the asset that it names, lies behind a network."""
+    try:
+        return not is_local(asset_path(path))
+    except InputError:
+        return not is_local(path)
 
 
 def _weights(run: dict[str, Any]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from fake_delivery import Here
 
 from georeg.archive.batch import Batch, run_batch
 from georeg.archive.manifest import Manifest, Record, latest, manifests, read_records
+from georeg.archive.pairs import Pair
 from georeg.archive.pool import LocalPool
 from georeg.archive.shards import Shard
 from georeg.archive.summary import index_html
@@ -184,6 +185,18 @@ def test_passing_failures_are_tried_again(make_pairs, tmp_path):
     assert [(record.exit_code, record.attempt) for record in result.records] == [(0, 3), (5, 3), (0, 1)]
     codes = [record.exit_code for record in read_records(manifests(out)) if record.name == "p0"]
     assert codes == [5, 5, 0]
+
+
+def test_inputs_behind_a_network_are_tried_again_if_they_cannot_be_read(tmp_path):
+    item = tmp_path / "item.json"
+    item.write_text(
+        json.dumps({"assets": {"near": {"href": "a.tif"}, "far": {"href": "https://host/a.tif"}}})
+    )
+    inputs = "none.tif", "https://host/a.tif", f"{item}#near", f"{item}#far", f"{item}#none"
+    pairs = [Pair(moving, "r.tif") for moving in inputs]
+    result = run_batch(batch_of(pairs, tmp_path / "out", retries=1), Here())
+    assert [record.exit_code for record in result.records] == [4] * 5
+    assert [record.attempt for record in result.records] == [1, 2, 1, 2, 1]
 
 
 def test_fail_fast_stops(make_pairs, tmp_path):
