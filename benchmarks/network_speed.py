@@ -17,7 +17,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from georeg.engine.batch import TrainingBatch
-from georeg.network import CONFIGS, MatchingNetwork
+from georeg.network import CONFIGS
+from georeg.network.model import MatchingNetwork
 from georeg.training.config import default_training
 from georeg.training.losses import matching_loss
 

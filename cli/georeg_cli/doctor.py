@@ -107,7 +107,8 @@ def device_list() -> list[dict[str, Any]]:
 
 def weights_state() -> list[dict[str, Any]]:
     """Each shipped file of weights: name, size, checksum, and what is wrong with it (None if nothing)."""
-    from georeg.network.weights import find_weights, load_network, shipped
+    from georeg.network.state import load_network
+    from georeg.network.weights import find_weights, shipped
 
     found = []
     for name in shipped():

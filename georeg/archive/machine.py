@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from georeg.threads import core_count
+
 try:
     import resource
 except ImportError:  # Windows
@@ -13,15 +15,6 @@ except ImportError:  # Windows
 
 BASE_BYTES = 400 * 1024**2
 """What a worker takes before it reads a pixel: the interpreter, torch, GDAL, the network."""
-
-
-def core_count() -> int:
-    """Cores this process may use: its affinity, and a container's CPU quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _words("/sys/fs/cgroup/cpu.max")
-    if len(quota) == 2 and quota[0].isdigit():
-        cores = min(cores, max(1, round(int(quota[0]) / int(quota[1]))))
-    return cores
 
 
 def available_bytes() -> int:

@@ -19,7 +19,8 @@ from georeg.network.devices import pick_device
 from georeg.network.modality import MODALITIES
 from georeg.network.model import MatchingNetwork
 from georeg.network.normalise import zscore
-from georeg.network.weights import Weights, find_weights, load_network
+from georeg.network.state import load_network
+from georeg.network.weights import Weights, find_weights
 from georeg.scene import Modality, Patch
 
 CENTRE_TO_CORNER = 0.5
@@ -48,7 +49,8 @@ class NetworkMatcher:
     """Matches windows with the coarse-to-fine network.
 
     Args:
-        weights: a name of the weights register or a .safetensors file; None for the preferred shipped ones.
+        weights: a name of the weights register or a .safetensors file; None for the preferred shipped ones; or what
+            was found already.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threshold: least confidence of a match, 0..1.
         most: keep at most so many matches of a pair, the most confident ones.
@@ -63,14 +65,14 @@ class NetworkMatcher:
 
     def __init__(
         self,
-        weights: str | Path | None = None,
+        weights: str | Path | Weights | None = None,
         device: str = "auto",
         threshold: float = THRESHOLD,
         most: int = MOST_MATCHES,
         batch: int | None = None,
         given: tuple[Modality | None, Modality | None] = (None, None),
     ) -> None:
-        found = find_weights(weights)
+        found = weights if isinstance(weights, Weights) else find_weights(weights)
         self.device = pick_device(device)
         self.network = ready_network(found, self.device)
         self.weights_name = found.name

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from georeg.matching.correlation import Boxes, correlate, find_peaks, misses_on_return
-from georeg.matching.descriptors import DescriptorSettings, double_angle
+from georeg.matching.correlation import Boxes, Values, correlate, find_peaks, misses_on_return
+from georeg.matching.descriptors import DescriptorSettings, Image, double_angle
 from georeg.matching.protocol import Correspondences, PatchPair
 from georeg.scene import Modality, Patch
 
@@ -55,9 +53,8 @@ class StructuralMatcher:
     name = "structural"
     weights_sha256 = None
 
-    def __init__(self, settings: StructuralSettings | None = None, device: str = "cpu") -> None:
+    def __init__(self, settings: StructuralSettings | None = None) -> None:
         self.settings = settings or StructuralSettings()
-        self.device = torch.device(device)
 
     def match(self, pairs: Sequence[PatchPair]) -> list[Correspondences]:
         """Match each pair.
@@ -65,35 +62,32 @@ class StructuralMatcher:
         Raises:
             ValueError: the windows of a pair differ in shape.
         """
-        with torch.inference_mode():
-            return [self._match_pair(pair) for pair in pairs]
+        return [self._match_pair(pair) for pair in pairs]
 
     def _match_pair(self, pair: PatchPair) -> Correspondences:
         if pair.moving.shape != pair.reference.shape:
             raise ValueError(f"windows of {pair.moving.shape} and {pair.reference.shape} are not one frame")
         s = self.settings
-        boxes = template_grid(pair.reference.shape, s, self.device)
+        boxes = template_grid(pair.reference.shape, s)
         moving, reference = self._describe(pair.moving), self._describe(pair.reference)
         score = correlate(*reference, *moving, boxes, s.search_px, s.min_valid)
-        peaks = find_peaks(score.flatten(0, 1))
+        peaks = find_peaks(score.reshape(-1, *score.shape[2:]))
         keep = (peaks.score > s.min_score) & (peaks.ratio < s.max_ratio)
         keep &= misses_on_return(score, boxes) <= s.return_px
-        ys, xs = torch.meshgrid(boxes.rows, boxes.cols, indexing="ij")
-        centres = torch.stack([xs.ravel(), ys.ravel()], 1)
-        confidence = (peaks.score * (1 - peaks.ratio).sqrt()).clamp(0, 1)
+        ys, xs = np.meshgrid(boxes.rows, boxes.cols, indexing="ij")
+        centres = np.stack([xs.ravel(), ys.ravel()], 1)
+        confidence = (peaks.score * np.sqrt(1 - peaks.ratio)).clip(0, 1)
         found = (
-            values[keep].double().cpu().numpy() for values in (centres + peaks.shift_xy, centres, confidence)
+            values[keep].astype(np.float64) for values in (centres + peaks.shift_xy, centres, confidence)
         )
         return Correspondences(*found)
 
-    def _describe(self, patch: Patch) -> tuple[Tensor, Tensor]:
+    def _describe(self, patch: Patch) -> tuple[Values, Image]:
         """(3, H, W) descriptor with the mean strength removed, (H, W) support."""
-        image = torch.from_numpy(np.ascontiguousarray(patch.pixels))[None, None].to(self.device)
-        valid = torch.from_numpy(np.ascontiguousarray(patch.valid))[None, None].to(self.device, torch.float32)
-        stack, support = double_angle(image, valid, descriptor_for(patch.modality, self.settings.descriptor))
-        mean = stack[:, 2].sum() / support.sum().clamp_min(1)
-        stack[:, 2] -= mean
-        return (stack * support)[0], support[0, 0]
+        settings = descriptor_for(patch.modality, self.settings.descriptor)
+        stack, support = double_angle(patch.pixels, patch.valid.astype(np.float32), settings)
+        stack[2] -= stack[2].sum() / max(float(support.sum()), 1.0) * support
+        return stack, support
 
 
 def descriptor_for(modality: Modality, base: DescriptorSettings) -> DescriptorSettings:
@@ -103,13 +97,13 @@ def descriptor_for(modality: Modality, base: DescriptorSettings) -> DescriptorSe
     return replace(base, gradient_sigma=max(base.gradient_sigma, 1.6))
 
 
-def template_grid(shape: tuple[int, int], settings: StructuralSettings, device: torch.device) -> Boxes:
+def template_grid(shape: tuple[int, int], settings: StructuralSettings) -> Boxes:
     """Templates on a regular grid over a window, the outermost ones a quarter of their side from its edge."""
     margin = min(settings.template_px // 4, min(shape) // 2)
     spacing = min(float(settings.spacing_px), max(8.0, (shape[0] * shape[1] / settings.templates) ** 0.5))
 
-    def along(size: int) -> Tensor:
+    def along(size: int) -> Values:
         count = max(1, int((size - 2 * margin) / spacing) + 1)
-        return torch.linspace(margin, size - margin, count, device=device).round()
+        return np.linspace(margin, size - margin, count).round().astype(np.float32)
 
     return Boxes(along(shape[0]), along(shape[1]), settings.template_px, shape)

@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as functional
-from torch import Tensor
 
-from georeg.matching.descriptors import DescriptorSettings, double_angle
+from georeg.matching.correlation import Values
+from georeg.matching.descriptors import DescriptorSettings, Image, double_angle
 from georeg.matching.structural import descriptor_for
 from georeg.scene import FloatArray, Patch
 
@@ -59,7 +58,6 @@ def sweep(
     rotations_deg: Sequence[float],
     scales: Sequence[float],
     settings: SweepSettings | None = None,
-    device: str = "cpu",
 ) -> list[Hypothesis]:
     """The best hypotheses over all given rotations and scales, best first.
 
@@ -69,40 +67,27 @@ def sweep(
         scales: factors on the moving window.
     """
     settings = settings or SweepSettings()
-    with torch.inference_mode():
-        found = [
-            h
-            for scale in scales
-            for h in _one_scale(moving, reference, rotations_deg, scale, settings, device)
-        ]
+    found = [h for scale in scales for h in _one_scale(moving, reference, rotations_deg, scale, settings)]
     return _distinct(found, settings)
 
 
 def _one_scale(
-    moving: Patch,
-    reference: Patch,
-    rotations_deg: Sequence[float],
-    scale: float,
-    settings: SweepSettings,
-    device: str,
+    moving: Patch, reference: Patch, rotations_deg: Sequence[float], scale: float, settings: SweepSettings
 ) -> list[Hypothesis]:
     """Hypotheses for one scale, one per rotation."""
     factor = min(1.0, settings.long_side_px / max(max(reference.shape), scale * max(moving.shape)))
-    target = _described(reference, factor, settings, device)
-    image = _described(moving, factor * scale, settings, device)
-    side = math.ceil(math.hypot(*image.shape[-2:]))
+    target = _described(reference, factor, settings)
+    image = _described(moving, factor * scale, settings)
+    side = math.ceil(math.hypot(*image.shape[1:]))
     spectrum = _Spectrum(target, side)
     hypotheses = []
-    for batch in _batches(rotations_deg, 6):
-        score = spectrum.correlate(_rotate(image, batch, side), settings.min_overlap)
-        best, index = score.flatten(1).max(1)
+    for rotation in rotations_deg:
+        score = spectrum.correlate(_rotate(image, rotation, side), settings.min_overlap)
+        row, col = np.unravel_index(score.argmax(), score.shape)
         typical, spread = _background(score)
-        rows, cols = index // score.shape[2], index % score.shape[2]
-        for i, rotation in enumerate(batch):
-            shift = np.array([float(cols[i]) - (side - 1), float(rows[i]) - (side - 1)])
-            quality = float((best[i] - typical[i]) / spread[i])
-            matrix = _matrix(rotation, image.shape[-2:], moving.shape, side, shift, factor)
-            hypotheses.append(Hypothesis(matrix, rotation, scale, quality))
+        shift = np.array([col - (side - 1.0), row - (side - 1.0)])
+        matrix = _matrix(rotation, image.shape[1:], moving.shape, side, shift, factor)
+        hypotheses.append(Hypothesis(matrix, rotation, scale, (float(score[row, col]) - typical) / spread))
     return hypotheses
 
 
@@ -112,75 +97,66 @@ class _Spectrum:
     Descriptors have nearly the same energy everywhere, so the common area alone normalises the score.
     """
 
-    def __init__(self, target: Tensor, side: int) -> None:
-        height, width = target.shape[-2:]
+    def __init__(self, target: Values, side: int) -> None:
+        from scipy import fft  # 20 MB that most registrations do without
+
+        height, width = target.shape[1:]
         self.side, self.shape = side, (height + side - 1, width + side - 1)
-        self.size = fast_size(self.shape[0]), fast_size(self.shape[1])
-        self.stack, self.mask = (
-            torch.fft.rfft2(target[:, :3], s=self.size),
-            torch.fft.rfft2(target[:, 3], s=self.size),
-        )
-        self.area = target[:, 3].sum()
+        self.size = tuple(fft.next_fast_len(length, real=True) for length in self.shape)
+        self.target = fft.rfft2(target, s=self.size)
+        self.area = float(target[3].sum())
 
-    def correlate(self, turned: Tensor, min_overlap: float) -> Tensor:
-        """(B, rows, cols) scores over all shifts, (side - 1, side - 1) being shift 0; -1 where too little is common."""
-        spectra = torch.fft.rfft2(turned, s=self.size).conj_physical()
-        product = torch.stack([(spectra[:, :3] * self.stack).sum(1), spectra[:, 3] * self.mask], 1)
-        both = torch.fft.irfft2(product, s=self.size).roll((self.side - 1, self.side - 1), (2, 3))
-        common = both[:, 1, : self.shape[0], : self.shape[1]]
-        smaller = torch.minimum(turned[:, 3].sum((1, 2)), self.area).clamp_min(1).view(-1, 1, 1)
-        share = (common / smaller).clamp(0, 1)
-        score = both[:, 0, : self.shape[0], : self.shape[1]] / (common.clamp_min(1) * smaller).sqrt()
-        return torch.where(share >= min_overlap, score, -torch.ones_like(score))
+    def correlate(self, turned: Values, min_overlap: float) -> Values:
+        """(rows, cols) scores over all shifts, (side - 1, side - 1) being shift 0; -1 where too little is common."""
+        from scipy import fft
 
-
-def _background(score: Tensor) -> tuple[Tensor, Tensor]:
-    seen = score > -1
-    count = seen.sum((1, 2)).clamp_min(2)
-    mean = (score * seen).sum((1, 2)) / count
-    variance = ((score - mean.view(-1, 1, 1)).square() * seen).sum((1, 2)) / count
-    return mean, variance.sqrt().clamp_min(1e-6)
+        product = np.conj(fft.rfft2(turned, s=self.size))
+        product *= self.target
+        both = fft.irfft2(np.stack([product[:3].sum(0), product[3]]), s=self.size)
+        rows, cols = self.shape
+        both = np.roll(both, (self.side - 1, self.side - 1), (1, 2))[:, :rows, :cols]
+        smaller = max(min(float(turned[3].sum()), self.area), 1.0)
+        score = both[0] / np.sqrt(np.maximum(both[1], 1.0) * smaller)
+        score[both[1] < min_overlap * smaller] = -1.0
+        return np.asarray(score)
 
 
-def _described(patch: Patch, factor: float, settings: SweepSettings, device: str) -> Tensor:
-    """(1, 4, h, w): the reduced patch's descriptor with its means removed, and its support."""
+def _background(score: Values) -> tuple[float, float]:
+    """Mean and deviation of the scores where enough is common."""
+    seen = score[score > -1]
+    return (float(seen.mean()), max(float(seen.std()), 1e-6)) if len(seen) else (0.0, 1.0)
+
+
+def _described(patch: Patch, factor: float, settings: SweepSettings) -> Values:
+    """(4, h, w): the reduced patch's descriptor with its mean strength removed, and its support."""
     settings_here = descriptor_for(patch.modality, settings.descriptor)
-    stack, support = double_angle(*_reduced(patch, factor, device), settings_here)
-    mean = (stack * support).sum((2, 3), keepdim=True) / support.sum((2, 3), keepdim=True).clamp_min(1)
-    mean[:, :2] = 0  # directions have no common offset; removing one would break the turning
-    return torch.cat([(stack - mean) * support, support], 1)
+    stack, support = double_angle(*_reduced(patch, factor), settings_here)
+    # directions have no common offset; removing one would break the turning
+    stack[2] -= stack[2].sum() / max(float(support.sum()), 1.0) * support
+    return np.concatenate([stack, support[None]])
 
 
-def _reduced(patch: Patch, factor: float, device: str) -> tuple[Tensor, Tensor]:
-    """The patch resized by `factor`, antialiased, as (1, 1, h, w) pixels and validity."""
-    pixels = torch.from_numpy(np.ascontiguousarray(patch.pixels))[None, None].to(device)
-    valid = torch.from_numpy(np.ascontiguousarray(patch.valid))[None, None].to(device, torch.float32)
-    size = [max(8, round(side * factor)) for side in patch.shape]
-    both = torch.cat([pixels * valid, valid], 1)
-    both = functional.interpolate(both, size, mode="bilinear", align_corners=False, antialias=factor < 1)
-    pixels, weight = both[:, :1], both[:, 1:]
-    valid = (weight > 0.9).float()
-    pixels = pixels / weight.clamp_min(0.1)
-    return pixels * valid, valid
+def _reduced(patch: Patch, factor: float) -> tuple[Image, Image]:
+    """The patch resized by `factor`, antialiased, as (h, w) pixels and validity."""
+    rows, cols = (max(8, round(side * factor)) for side in patch.shape)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    valid = patch.valid.astype(np.float32)
+    pixels = cv2.resize(patch.pixels * valid, (cols, rows), interpolation=how)
+    weight = cv2.resize(valid, (cols, rows), interpolation=how)
+    valid = (weight > 0.9).astype(np.float32)
+    return np.asarray(pixels / np.maximum(weight, np.float32(0.1)) * valid, np.float32), valid
 
 
-def _rotate(described: Tensor, rotations_deg: Sequence[float], side: int) -> Tensor:
-    """The descriptor turned about its centre by each angle, on a square canvas that holds every rotation."""
-    height, width = described.shape[-2:]
-    angle = torch.tensor([math.radians(a) for a in rotations_deg], device=described.device)
-    cosine, sine = torch.cos(angle), torch.sin(angle)
-    zero = torch.zeros_like(angle)
-    # canvas -> image in the normalised coordinates of grid_sample: the inverse rotation, then from pixels to shares
-    rows = [
-        torch.stack([cosine * side / width, sine * side / width, zero], 1),
-        torch.stack([-sine * side / height, cosine * side / height, zero], 1),
-    ]
-    grid = functional.affine_grid(torch.stack(rows, 1), [len(angle), 1, side, side], align_corners=False)
-    turned = functional.grid_sample(described.expand(len(angle), -1, -1, -1), grid, align_corners=False)
-    twice = (2 * angle).view(-1, 1, 1)
-    turned_x = turned[:, 0] * torch.cos(twice) - turned[:, 1] * torch.sin(twice)
-    turned_y = turned[:, 0] * torch.sin(twice) + turned[:, 1] * torch.cos(twice)
-    return torch.stack([turned_x, turned_y, turned[:, 2], turned[:, 3]], 1)
+def _rotate(described: Values, rotation_deg: float, side: int) -> Values:
+    """The descriptor turned about its centre, on a square canvas that holds every rotation."""
+    height, width = described.shape[1:]
+    angle = math.radians(rotation_deg)
+    c, s = math.cos(angle), math.sin(angle)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0]])
+    turn[:, 2] = (side - 1) / 2 - turn[:, :2] @ ((width - 1) / 2, (height - 1) / 2)
+    x, y, strength, support = (cv2.warpAffine(channel, turn, (side, side)) for channel in described)
+    c2, s2 = math.cos(2 * angle), math.sin(2 * angle)
+    return np.stack([x * c2 - y * s2, x * s2 + y * c2, strength, support]).astype(np.float32, copy=False)
 
 
 def _matrix(
@@ -216,19 +192,3 @@ def _near(one: Hypothesis, other: Hypothesis, settings: SweepSettings) -> bool:
     turn = abs((one.rotation_deg - other.rotation_deg + 180) % 360 - 180)
     ratio = max(one.scale / other.scale, other.scale / one.scale)
     return turn < settings.apart_deg and ratio < settings.apart_scale
-
-
-def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
-    return [values[i : i + size] for i in range(0, len(values), size)]
-
-
-def fast_size(size: int) -> int:
-    """The next size with only the prime factors 2, 3 and 5, for which FFTs are fast."""
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
-        size += 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
 
 from georeg.errors import UsageError
+from georeg.threads import thread_count
 
 
 def pick_device(name: str = "auto", local_rank: int | None = None) -> torch.device:
@@ -53,7 +53,7 @@ def devices() -> list[dict[str, Any]]:
 
 def use_threads(count: int) -> None:
     """Let torch use this many CPU threads; 0 for one per core."""
-    torch.set_num_threads(count or os.cpu_count() or 1)
+    torch.set_num_threads(thread_count(count))
 
 
 def cpu_instructions() -> str:

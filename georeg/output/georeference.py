@@ -24,6 +24,7 @@ from georeg.raster.atomic import atomic_output
 from georeg.raster.files import gdal_environment, is_local, open_dataset
 from georeg.raster.geocoding import Geocoding, transform_map
 from georeg.scene import FloatArray, Scene
+from georeg.threads import thread_count
 
 AFFINE_TOLERANCE_PX = 0.05
 GCP_GRID = 15
@@ -121,7 +122,7 @@ def write_georeferenced(
     ):
         work = os.path.join(folder, "placed.vrt")
         _vrt(moving, placement, geotransform, start=None).write(work)
-        convert(work, str(final), options, options.num_threads or os.cpu_count() or 1)
+        convert(work, str(final), options, thread_count(options.num_threads))
 
 
 def write_vrt(

@@ -30,6 +30,7 @@ from georeg.raster.lattice import Lattice
 from georeg.raster.native import NativeReader
 from georeg.raster.resample import smooth, source_window
 from georeg.scene import FloatArray, Scene
+from georeg.threads import thread_count
 
 BLOCK_PX = 512
 BLOCK_BYTES = 16 * 1024**2
@@ -78,7 +79,7 @@ def write_warped(
     output = plan_grid(mapping, moving, reference, options)
     with gdal_environment(), open_dataset(moving.path) as dataset:
         template = Template.of(dataset, options)
-    threads = options.num_threads or os.cpu_count() or 1
+    threads = thread_count(options.num_threads)
     with atomic_output(path, [moving.path, reference.path], options.overwrite) as final:
         work = f"{final}.work.tif" if is_local(str(final)) else f"/vsimem/{os.getpid()}-{id(output)}.tif"
         try:

@@ -18,7 +18,7 @@ from georeg.errors import InputError, UsageError
 
 CACHE_BYTES = 64 * 1024**2
 """GDAL's block cache while georeg reads and writes, at most; its own default is 5 % of the machine's memory."""
-CACHED_PX = 8 * 1024**2
+CACHED_PX = 4 * 1024**2
 """Windows are read with a cache for so many pixels of all bands: more is seldom asked for twice."""
 
 _WARNINGS_LOCK = threading.Lock()

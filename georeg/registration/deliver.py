@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 
+from georeg import output as writers
 from georeg.errors import NotRegistrableError
-from georeg.output import check_options, write_points, write_raster, write_report
 from georeg.output.options import OutputOptions
 from georeg.output.warp import THREAD_BYTES
 from georeg.raster import open_scene
@@ -59,7 +58,7 @@ def deliver(
     moving, reference = asset_path(moving), asset_path(reference)
     destinations.check([*items, *_inputs(moving, reference, match_options)], output_options.overwrite)
     if destinations.raster:
-        check_options(destinations.raster, output_options)
+        writers.check_options(destinations.raster, output_options)
     registration = register(moving, reference, match_options, progress)
     output_options = replace(output_options, num_threads=writing_threads(match_options))
     write_delivery(registration, destinations, output_options, progress)
@@ -83,7 +82,7 @@ def write_delivery(
 ) -> None:
     """Write what is wanted of a registration; the raster only if it is trusted or `keep_failed` is set."""
     if destinations.raster and is_written(registration, output_options):
-        write_raster(registration, destinations.raster, output_options, progress)
+        writers.write_raster(registration, destinations.raster, output_options, progress)
     _write_companions(registration, destinations, progress)
 
 
@@ -108,10 +107,10 @@ def apply_registration(
     """
     moving = asset_path(moving)
     Destinations(raster=output).check([moving], options.overwrite)
-    check_options(output, options)
+    writers.check_options(output, options)
     if not is_written(registration, options):
         raise NotRegistrableError(refusal(registration))
-    write_raster(registration_of(open_scene(moving), registration), output, options, progress)
+    writers.write_raster(registration_of(open_scene(moving), registration), output, options, progress)
 
 
 def refusal(registration: Registration, raster_kept: bool = False) -> str:
@@ -142,17 +141,22 @@ def _inputs(moving: str, reference: str, options: MatchOptions) -> list[str]:
 
 def _write_companions(registration: Registration, destinations: Destinations, progress: Progress) -> None:
     """Tie points, report and registration.json; the last one stands for "all done"."""
-    writers: dict[str, Callable[[Registration, str], object]] = {
-        "points": write_points,
-        "report": write_report,
-        "registration": write_registration,
-    }
-    wanted = [(name, path) for name, path in destinations.wanted if name in writers]
-    for index, (name, path) in enumerate(sorted(wanted, key=lambda item: list(writers).index(item[0]))):
+    order = ("points", "report", "registration")
+    wanted = sorted((w for w in destinations.wanted if w[0] in order), key=lambda w: order.index(w[0]))
+    for index, (name, path) in enumerate(wanted):
         progress("write", index, len(wanted), name)
-        writers[name](registration, path)
+        _write_companion(registration, name, path)
     if wanted:
         progress("write", len(wanted), len(wanted), "done")
+
+
+def _write_companion(registration: Registration, name: str, path: str) -> None:
+    if name == "points":
+        writers.write_points(registration, path)
+    elif name == "report":
+        writers.write_report(registration, path)
+    else:
+        write_registration(registration, path)
 
 
 def write_registration(registration: Registration, path: str) -> None:

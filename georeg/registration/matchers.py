@@ -9,18 +9,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from georeg.matching.network import NetworkMatcher
+from georeg.matching.deferred import DeferredNetwork, check_device
 from georeg.matching.protocol import Matcher
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
 from georeg.matching.sweep import Hypothesis, SweepSettings, sweep
-from georeg.network.devices import pick_device
 from georeg.registration.guesses import centred, ranked, scale_groups, turns
 from georeg.registration.options import MatchOptions
-from georeg.scene import Patch, Scene
+from georeg.scene import FloatArray, Patch, Scene
+from georeg.threads import thread_count
 
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
+NETWORK_TILES = 2
+"""Given to the network together: what a CPU takes at once, and few enough to read the next ones meanwhile."""
 REFINED_GUESSES = 2
 """So many of the network's ranked guesses are refined at each range of scales."""
 
@@ -41,8 +43,32 @@ class Attempt:
     rounds: tuple[Round, ...]
 
 
-Attempts = Callable[[Patch, Patch, Sequence[float], Sequence[float]], Iterator[Attempt]]
-"""attempts(moving, reference, rotations_deg, scales), the cheaper ones first."""
+@dataclass(frozen=True)
+class Wanted:
+    """What the global stage looks for.
+
+    Attributes:
+        moving, reference: overview windows.
+        start: (3, 3) moving px -> reference px by the geocoding; None without one.
+        rotations_deg, scales: to be covered, about the start.
+    """
+
+    moving: Patch
+    reference: Patch
+    start: FloatArray | None
+    rotations_deg: Sequence[float]
+    scales: Sequence[float]
+
+    @property
+    def as_they_are(self) -> Hypothesis:
+        """Neither turned nor scaled: as geocoded, else the centres on one another."""
+        if self.start is None:
+            return centred(self.moving, self.reference, 0.0, 1.0)
+        return Hypothesis(self.start, 0.0, 1.0, 0.0)
+
+
+Attempts = Callable[[Wanted], Iterator[Attempt]]
+"""The cheaper ones first."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +80,16 @@ class TileStage:
         tile_px: side of a tile.
         independent_px: matches nearer than this to one another see the same ground (tile pixels).
         usual_share: of the matches, the share that agrees with a right answer.
+        threads: that match while the next tiles are read; 0 for none beside the reading one.
+        at_once: tiles given to the matcher together.
     """
 
     matcher: Callable[[float], Matcher]
     tile_px: int
     independent_px: float
     usual_share: float
+    threads: int = 0
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,18 +98,28 @@ class Toolkit:
 
     Attributes:
         name: "structural", "network" or "hybrid".
-        weights, weights_sha256: of the network; None without one.
-        device: torch's name of the device.
+        network: loaded when it is first needed; None without one.
         attempts: of the global stage.
         tiles: the stage at full detail.
     """
 
     name: str
-    weights: str | None
-    weights_sha256: str | None
-    device: str
+    network: DeferredNetwork | None
     attempts: Attempts
     tiles: TileStage
+
+    def record(self) -> dict[str, str | None]:
+        """Matcher, weights and device for registration.json."""
+        if self.network is None:
+            return {"matcher": self.name, "weights": None, "weights_sha256": None, "device": "cpu"}
+        weights = self.network.weights
+        device = self.network.device
+        return {
+            "matcher": self.name,
+            "weights": weights.name,
+            "weights_sha256": weights.sha256,
+            "device": device,
+        }
 
 
 def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Toolkit:
@@ -88,40 +128,38 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
     Raises:
         UsageError: no such device or weights.
     """
-    device = str(pick_device(options.device))
     name = "hybrid" if options.matcher == "auto" else options.matcher
     if name == "structural":
-        return Toolkit(name, None, None, device, _structural_attempts(device), _structural_tiles(device))
+        check_device(options.device)
+        return Toolkit(name, None, _structural_attempts, _structural_tiles(thread_count(options.num_threads)))
     given = tuple(scene.modality if scene.modality_given else None for scene in (moving, reference))
-    network = NetworkMatcher(options.weights, device, given=(given[0], given[1]))
-    weights = network.weights_name, network.weights_sha256
+    network = DeferredNetwork(options.weights, options.device, (given[0], given[1]), options.num_threads)
+    threads = thread_count(options.num_threads)
     if name == "network":
-        return Toolkit(name, *weights, device, _network_attempts(network), _network_tiles(network))
-    return Toolkit(name, *weights, device, _hybrid_attempts(network, device), _structural_tiles(device))
+        return Toolkit(name, network, _network_attempts(network), _network_tiles(network, threads))
+    return Toolkit(name, network, _hybrid_attempts(network), _structural_tiles(threads))
 
 
-def _structural_attempts(device: str, sweeps: Sequence[SweepSettings] = SWEEPS) -> Attempts:
-    rounds = Round(_coarse(22, 28, device), 5.0), Round(_coarse(12, 20, device), 3.5)
+def _structural_attempts(wanted: Wanted) -> Iterator[Attempt]:
+    """The sweep, then a finer one where it leaves doubt."""
+    for settings in SWEEPS:
+        yield _swept(wanted, settings)
 
-    def attempts(
-        moving: Patch, reference: Patch, rotations_deg: Sequence[float], scales: Sequence[float]
-    ) -> Iterator[Attempt]:
-        for settings in sweeps:
-            yield Attempt(sweep(moving, reference, rotations_deg, scales, settings, device), rounds)
 
-    return attempts
+def _swept(wanted: Wanted, settings: SweepSettings) -> Attempt:
+    rounds = Round(_coarse(22, 28), 5.0), Round(_coarse(12, 20), 3.5)
+    found = sweep(wanted.moving, wanted.reference, wanted.rotations_deg, wanted.scales, settings)
+    return Attempt(found, rounds)
 
 
 def _network_attempts(network: Matcher, last: Round | None = None) -> Attempts:
     """The windows as they are; then all turns, range of scales by range of scales, ranked in small images."""
     rounds = Round(network, 6.0), last or Round(network, 4.0)
 
-    def attempts(
-        moving: Patch, reference: Patch, rotations_deg: Sequence[float], scales: Sequence[float]
-    ) -> Iterator[Attempt]:
-        yield Attempt([centred(moving, reference, 0.0, 1.0)], rounds)
-        angles = turns(rotations_deg)
-        for group in scale_groups(scales):
+    def attempts(wanted: Wanted) -> Iterator[Attempt]:
+        yield Attempt([wanted.as_they_are], rounds)
+        moving, reference, angles = wanted.moving, wanted.reference, turns(wanted.rotations_deg)
+        for group in scale_groups(wanted.scales):
             if (angles, group) == ([0.0], [1.0]):
                 continue
             guesses = [centred(moving, reference, turn, scale) for scale in group for turn in angles]
@@ -130,41 +168,57 @@ def _network_attempts(network: Matcher, last: Round | None = None) -> Attempts:
     return attempts
 
 
-def _hybrid_attempts(network: Matcher, device: str) -> Attempts:
-    """The network's guesses, the last round structural, then the quick structural sweep where these leave doubt.
+def _hybrid_attempts(network: Matcher) -> Attempts:
+    """What the geocoding says, correlated; the network's guesses, the last round correlated; then the quick sweep.
 
-    The second sweep found nothing in any benchmark that the network had not, and costs hopeless pairs 9 CPU seconds.
+    The first spares good geocodings the network. A second sweep found nothing in any benchmark that the network had
+    not, and costs hopeless pairs 9 CPU seconds.
     """
-    by_network = _network_attempts(network, Round(_coarse(12, 20, device), 3.5))
-    by_sweep = _structural_attempts(device, SWEEPS[:1])
+    by_network = _network_attempts(network, Round(_coarse(12, 20), 3.5))
 
-    def attempts(
-        moving: Patch, reference: Patch, rotations_deg: Sequence[float], scales: Sequence[float]
-    ) -> Iterator[Attempt]:
-        yield from by_network(moving, reference, rotations_deg, scales)
-        yield from by_sweep(moving, reference, rotations_deg, scales)
+    def attempts(wanted: Wanted) -> Iterator[Attempt]:
+        if wanted.start is not None:
+            yield Attempt([wanted.as_they_are], (Round(_coarse(12, 20), 3.5),))
+        yield from by_network(wanted)
+        yield _swept(wanted, SWEEPS[0])
 
     return attempts
 
 
-def _coarse(search_px: int, spacing_px: int, device: str) -> StructuralMatcher:
-    settings = StructuralSettings(template_px=64, spacing_px=spacing_px, search_px=search_px, templates=60)
-    return StructuralMatcher(settings, device)
+def _coarse(search_px: int, spacing_px: int) -> StructuralMatcher:
+    return StructuralMatcher(
+        StructuralSettings(template_px=64, spacing_px=spacing_px, search_px=search_px, templates=60)
+    )
 
 
-def _structural_tiles(device: str) -> TileStage:
+def _structural_tiles(threads: int) -> TileStage:
+    """Tile by tile, as many at once as there are threads."""
     settings = StructuralSettings()
 
     def matcher(uncertainty_px: float) -> Matcher:
         search = math.ceil(min(max(uncertainty_px, LEAST_SEARCH_PX), MOST_SEARCH_PX))
-        return StructuralMatcher(replace(settings, search_px=search), device)
+        return StructuralMatcher(replace(settings, search_px=search))
 
-    return TileStage(matcher, tile_px=512, independent_px=settings.template_px, usual_share=1.0)
+    return TileStage(
+        matcher,
+        tile_px=512,
+        independent_px=settings.template_px,
+        usual_share=1.0,
+        threads=threads if threads > 1 else 0,
+    )
 
 
-def _network_tiles(network: Matcher) -> TileStage:
+def _network_tiles(network: Matcher, threads: int) -> TileStage:
     """Tiles not far larger than the windows of its training; each match of its own cells of 8 px.
 
-    It hands out unsure matches too, because the robust fit sorts them better than a threshold does.
+    It hands out unsure matches too, because the robust fit sorts them better than a threshold does. Its threads are
+    PyTorch's, but for one that waits for them.
     """
-    return TileStage(lambda uncertainty_px: network, tile_px=384, independent_px=24.0, usual_share=0.35)
+    return TileStage(
+        lambda uncertainty_px: network,
+        tile_px=384,
+        independent_px=24.0,
+        usual_share=0.35,
+        threads=min(threads - 1, 1),
+        at_once=NETWORK_TILES,
+    )

@@ -15,7 +15,7 @@ from georeg.geometry.transforms import MatrixTransform, apply_matrix
 from georeg.registration.estimate import Estimate, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.guesses import match_warped, shrink
-from georeg.registration.matchers import Attempt, Round, Toolkit
+from georeg.registration.matchers import Attempt, Round, Toolkit, Wanted
 from georeg.scene import FloatArray, Patch
 
 OVERVIEW_PX = 640
@@ -45,6 +45,11 @@ class Overview:
     def correction(self, matrix: FloatArray) -> FloatArray:
         """(3, 3) source -> reference px from overview px -> overview px."""
         return np.asarray(self.reference_frame.matrix @ matrix @ np.linalg.inv(self.moving_frame.matrix))
+
+    @property
+    def uncorrected(self) -> FloatArray:
+        """(3, 3) overview px -> overview px where source points are reference pixels."""
+        return np.asarray(np.linalg.inv(self.reference_frame.matrix) @ self.moving_frame.matrix)
 
     def reduced(self, long_side_px: int) -> Overview:
         """The same at a smaller size; itself where it is small enough."""
@@ -92,14 +97,17 @@ def locate(
     toolkit: Toolkit,
     rotations_deg: Sequence[float] = ROTATIONS,
     scales: Sequence[float] = SCALES,
+    geocoded: bool = False,
 ) -> Located | None:
     """Refine the toolkit's hypotheses, attempt by attempt, until one is beyond doubt; the best supported.
 
-    None where no hypothesis has any support.
+    `geocoded` says that source points are reference pixels but for an error. None where no hypothesis has any support.
     """
+    start = overview.uncorrected if geocoded else None
+    wanted = Wanted(overview.moving, overview.reference, start, rotations_deg, scales)
     coarse = overview.reduced(COARSE_PX)
     found: list[tuple[Estimate, FloatArray]] = []
-    for attempt in toolkit.attempts(overview.moving, overview.reference, rotations_deg, scales):
+    for attempt in toolkit.attempts(wanted):
         found += supported(overview, coarse, attempt)
         if any(one.certainty >= ENOUGH_CERTAINTY for one, _ in found):
             break

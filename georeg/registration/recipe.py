@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
+import cv2
 import numpy as np
 import shapely
 
 from georeg.geometry.robust import residuals
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
 from georeg.matching.protocol import Correspondences, PatchPair
-from georeg.network.devices import use_threads
 from georeg.network.memory import keep_freed_memory
 from georeg.raster import GeocodingPrior, SceneReader, open_scene
+from georeg.registration.ahead import read_ahead
 from georeg.registration.estimate import Estimate, balanced, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.judge import judge, nothing_found
@@ -30,6 +32,7 @@ from georeg.registration.search import Placement, place
 from georeg.registration.tiles import TilePlan, coverage, plan_tiles, predicted_error_px
 from georeg.result import Registration, Tie, TileRecord
 from georeg.scene import Scene
+from georeg.threads import thread_count
 
 LEVEL_RATIO = 4.0
 """Step from one pyramid level to the next finer one; the first may be SAME_LEVEL times as large."""
@@ -72,7 +75,7 @@ def register(
         UsageError: the options name what is not there.
         NotRegistrableError: the scenes cannot meet (no overlap, constant image, too small).
     """
-    use_threads(options.num_threads)
+    cv2.setNumThreads(thread_count(options.num_threads))
     keep_freed_memory()
     moving_scene = _opened(moving, options.bands, options.moving_modality, options.mask)
     reference_scene = _opened(
@@ -223,14 +226,13 @@ def match_tiles(
     Args:
         uncertainty_px: how far the correction may be off, in tile pixels.
     """
-    matcher = toolkit.tiles.matcher(uncertainty_px)
-    found: list[Correspondences] = []
-    # Windows of a few tiles are held, however many are matched.
-    for start in range(0, len(frames), BATCH_TILES):
-        batch = frames[start : start + BATCH_TILES]
-        found += matcher.match(
-            [PatchPair(viewer.moving_patch(f, correction), viewer.reference_patch(f)) for f in batch]
-        )
+    tiles = toolkit.tiles
+    parts = [frames[start : start + tiles.at_once] for start in range(0, len(frames), tiles.at_once)]
+    windows = (
+        [PatchPair(viewer.moving_patch(f, correction), viewer.reference_patch(f)) for f in part]
+        for part in parts
+    )
+    found = chain.from_iterable(read_ahead(tiles.matcher(uncertainty_px).match, windows, tiles.threads))
     return [
         replace(
             f,
@@ -384,10 +386,7 @@ def _run_record(
 ) -> dict[str, Any]:
     return {
         "version": version("georeg"),
-        "matcher": toolkit.name,
-        "weights": toolkit.weights,
-        "weights_sha256": toolkit.weights_sha256,
-        "device": toolkit.device,
+        **toolkit.record(),
         "options": options.to_json(),
         "seed": options.seed,
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},

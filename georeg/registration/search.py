@@ -116,7 +116,7 @@ def _near_prior(
         open_overview(viewer, Frame.around(low, high, step), Frame.around(from_xy, to_xy, step)), viewer
     )
     progress("overview", 1, 2, "searching around the geocoding")
-    located = locate(overview, toolkit, NEAR_ROTATIONS, NEAR_SCALES)
+    located = locate(overview, toolkit, NEAR_ROTATIONS, NEAR_SCALES, geocoded=True)
     progress("overview", 2, 2, "located" if located else "nothing found around the geocoding")
     return None if located is None else (located, _placement(viewer, overview, located))
 

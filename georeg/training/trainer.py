@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from georeg.engine.archive import Archive
 from georeg.engine.batch import TrainingBatch
 from georeg.errors import InputError, ResourceError, UsageError
-from georeg.network import MatchingNetwork, config_by_name
-from georeg.network.weights import fill_network, find_weights, load_state, save_weights
+from georeg.network import config_by_name
+from georeg.network.model import MatchingNetwork
+from georeg.network.state import fill_network, load_state, save_weights
+from georeg.network.weights import find_weights
 from georeg.training.checkpoint import WeightAverage, learning_rate, load_checkpoint, save_checkpoint
 from georeg.training.config import Stage, TrainingConfig
 from georeg.training.journal import Journal, plot

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from georeg.engine.batch import TrainingBatch
-from georeg.network import MatchingNetwork, NetworkConfig
+from georeg.network import NetworkConfig
+from georeg.network.model import MatchingNetwork
 from georeg.training.losses import LossWeights, matching_loss
 
 RIGHT_PX = 3.0

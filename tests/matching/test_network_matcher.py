@@ -5,8 +5,10 @@ import torch
 from georeg.errors import ResourceError, UsageError
 from georeg.matching.network import NetworkMatcher
 from georeg.matching.protocol import PatchPair
-from georeg.network import CONFIGS, MatchingNetwork
-from georeg.network.weights import save_weights, sha256_of
+from georeg.network import CONFIGS
+from georeg.network.model import MatchingNetwork
+from georeg.network.state import save_weights
+from georeg.network.weights import sha256_of
 from georeg.scene import Modality, Patch
 
 

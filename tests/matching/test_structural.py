@@ -1,13 +1,14 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from georeg.matching.correlation import Boxes, correlate, find_peaks, misses_on_return
 from georeg.matching.descriptors import DescriptorSettings, double_angle
 from georeg.matching.protocol import PatchPair
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
-from georeg.matching.sweep import SweepSettings, fast_size, sweep
+from georeg.matching.sweep import SweepSettings, sweep
 from georeg.scene import Modality, Patch
 
 
@@ -40,73 +41,103 @@ def shift_by(x, y):
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
 
 
-def tensors(one):
-    return torch.from_numpy(one.pixels)[None, None], torch.from_numpy(one.valid)[None, None].float()
+def described(one):
+    return double_angle(one.pixels, one.valid.astype(np.float32), DescriptorSettings())
+
+
+def floats(*values):
+    return np.array(values, np.float32)
 
 
 def test_descriptors_do_not_see_inverted_contrast():
     one = patch(scenery())
-    settings = DescriptorSettings()
-    image, valid = tensors(one)
-    assert torch.allclose(
-        double_angle(image, valid, settings)[0], double_angle(-image, valid, settings)[0], atol=1e-6
-    )
+    negative = Patch(-one.pixels, one.valid, one.modality)
+    assert np.allclose(described(one)[0], described(negative)[0], atol=1e-6)
 
 
 def test_double_angle_turns_with_the_image():
-    image, valid = tensors(patch(scenery()))
-    stack, _ = double_angle(image, valid, DescriptorSettings())
-    turned, _ = double_angle(image.rot90(1, (2, 3)), valid, DescriptorSettings())
-    expected = stack.rot90(1, (2, 3))
-    assert torch.allclose(turned[:, :2], -expected[:, :2], atol=1e-5)
-    assert torch.allclose(turned[:, 2], expected[:, 2], atol=1e-5)
+    one = patch(scenery())
+    turned = described(Patch(np.rot90(one.pixels).copy(), one.valid, one.modality))[0]
+    expected = np.rot90(described(one)[0], axes=(1, 2))
+    assert np.allclose(turned[:2], -expected[:2], atol=1e-5)
+    assert np.allclose(turned[2], expected[2], atol=1e-5)
+
+
+def test_the_gradient_is_that_of_a_ramp():
+    """Of a plane that rises towards the lower right: 45 degrees, doubled 90."""
+    y, x = np.mgrid[:40, :40]
+    ramp = Patch((x + y).astype(np.float32), np.ones((40, 40), bool), Modality.OPTICAL)
+    cosine, sine, strength = described(ramp)[0][:, 20, 20]
+    assert (cosine, sine) == pytest.approx((0, strength), abs=1e-4)
+    assert strength == pytest.approx(1 / 1.5, abs=0.02)  # all gradients are alike, the floor is half of them
 
 
 def test_box_sums_are_sums_over_squares():
-    image = torch.arange(400.0).view(20, 20)
-    boxes = Boxes(torch.tensor([8.0, 20.0]), torch.tensor([10.0]), 8, (20, 20))
-    expected = torch.stack([image[4:12, 6:14].sum(), image[16:, 6:14].sum()])[:, None]
-    assert torch.allclose(boxes.sums(image), expected)
-    blocks = torch.nn.functional.avg_pool2d(image[None, None], 4)[0, 0]
-    assert torch.allclose(boxes.block_sums(blocks), expected, rtol=0.01)
+    image = np.arange(400, dtype=np.float32).reshape(20, 20)
+    boxes = Boxes(floats(8, 20), floats(10), 8, (20, 20))
+    expected = np.array([image[4:12, 6:14].sum(), image[16:, 6:14].sum()])[:, None]
+    assert np.allclose(boxes.sums(image), expected)
+    blocks = image.reshape(5, 4, 5, 4).mean((1, 3))
+    assert np.allclose(boxes.block_sums(blocks), expected, rtol=0.01)
 
 
 def test_box_sums_weigh_the_blocks_on_a_template_s_edge():
-    boxes = Boxes(torch.tensor([5.0]), torch.tensor([10.0]), 6, (20, 20))
-    assert boxes.sums(torch.ones(20, 20)).item() == 36
+    boxes = Boxes(floats(5), floats(10), 6, (20, 20))
+    assert boxes.sums(np.ones((20, 20), np.float32)).item() == 36
+
+
+def test_scores_are_masked_normalised_correlations():
+    """Against each template cut out and correlated on its own; the energies are exact at every fourth pixel."""
+    rng = np.random.default_rng(0)
+    size, radius, shape = 16, 8, (48, 44)
+    valid = [np.ones(shape, np.float32) for _ in range(2)]
+    valid[0][20:30, 20:28], valid[1][:, :9] = 0, 0
+    stacks = [np.float32(rng.normal(size=(3, *shape))) * mask for mask in valid]
+    boxes = Boxes(floats(16, 28), floats(16, 24), size, shape)
+    score = correlate(stacks[0], valid[0], stacks[1], valid[1], boxes, radius, 0.2)
+
+    def cut(image, row, col):
+        return image[..., row - 8 : row + 8, col - 8 : col + 8]
+
+    for i, j, dy, dx in itertools.product((0, 1), (0, 1), (-8, -4, 0, 4), (-8, 0, 4, 8)):
+        row, col = int(boxes.rows[i]), int(boxes.cols[j])
+        ours, our_mask = cut(stacks[0], row, col), cut(valid[0], row, col)
+        theirs, their_mask = cut(stacks[1], row + dy, col + dx), cut(valid[1], row + dy, col + dx)
+        energy = (ours**2 * their_mask).sum() * (theirs**2 * our_mask).sum()
+        enough = (our_mask * their_mask).sum() > 0.2 * size**2
+        expected = (ours * theirs).sum() / np.sqrt(energy) if enough else -1
+        assert score[i, j, radius + dy, radius + dx] == pytest.approx(expected, abs=0.02)
 
 
 def test_a_shifted_window_correlates_perfectly_at_its_shift():
-    image, valid = tensors(patch(scenery()))
-    stack, support = double_angle(image, valid, DescriptorSettings())
-    boxes = Boxes(torch.tensor([90.0, 140.0]), torch.tensor([100.0]), 64, (256, 256))
-    moved_stack, moved_support = stack.roll((3, -5), (2, 3)), support.roll((3, -5), (2, 3))
-    score = correlate(stack[0], support[0, 0], moved_stack[0], moved_support[0, 0], boxes, 8, 0.5)
-    peaks = find_peaks(score.flatten(0, 1))
-    assert torch.allclose(peaks.shift_xy, torch.tensor([[-5.0, 3.0], [-5.0, 3.0]]), atol=0.06)
-    assert peaks.score.numpy() == pytest.approx(1.0, abs=3e-3)
+    stack, support = described(patch(scenery()))
+    boxes = Boxes(floats(90, 140), floats(100), 64, (256, 256))
+    moved_stack, moved_support = np.roll(stack, (3, -5), (1, 2)), np.roll(support, (3, -5), (0, 1))
+    score = correlate(stack, support, moved_stack, moved_support, boxes, 8, 0.5)
+    peaks = find_peaks(score.reshape(2, 17, 17))
+    assert np.allclose(peaks.shift_xy, [[-5.0, 3.0], [-5.0, 3.0]], atol=0.06)
+    assert peaks.score == pytest.approx(1.0, abs=3e-3)
 
 
 def test_a_match_that_is_not_returned_misses():
     """Three templates 10 px apart; the middle one is claimed by its neighbour's better correlation."""
-    boxes = Boxes(torch.tensor([20.0]), torch.tensor([10.0, 20.0, 30.0]), 8, (40, 40))
-    score = torch.zeros(1, 3, 21, 21)
-    score[0, :, 10, 10] = torch.tensor([0.5, 0.2, 0.5])
+    boxes = Boxes(floats(20), floats(10, 20, 30), 8, (40, 40))
+    score = np.zeros((1, 3, 21, 21), np.float32)
+    score[0, :, 10, 10] = 0.5, 0.2, 0.5
     score[0, 1, 10, 20] = 0.4  # 20 -> 30, but what lies at 30 goes back to 30
     assert misses_on_return(score, boxes).tolist() == [0.0, 10.0, 0.0]
 
 
 def test_windows_need_not_be_whole_blocks():
-    image, valid = tensors(patch(scenery()[:250, :239]))
-    stack, support = double_angle(image, valid, DescriptorSettings())
-    boxes = Boxes(torch.tensor([90.0, 200.0]), torch.tensor([100.0, 180.0]), 64, (250, 239))
-    moved_stack, moved_support = stack.roll((2, 4), (2, 3)), support.roll((2, 4), (2, 3))
-    score = correlate(stack[0], support[0, 0], moved_stack[0], moved_support[0, 0], boxes, 5, 0.5)
-    assert torch.allclose(find_peaks(score.flatten(0, 1)).shift_xy, torch.tensor([4.0, 2.0]), atol=0.06)
+    stack, support = described(patch(scenery()[:250, :239]))
+    boxes = Boxes(floats(90, 200), floats(100, 180), 64, (250, 239))
+    moved_stack, moved_support = np.roll(stack, (2, 4), (1, 2)), np.roll(support, (2, 4), (0, 1))
+    score = correlate(stack, support, moved_stack, moved_support, boxes, 5, 0.5)
+    assert np.allclose(find_peaks(score.reshape(4, 11, 11)).shift_xy, [4.0, 2.0], atol=0.06)
 
 
 def test_a_peak_on_the_edge_of_the_search_is_ambiguous():
-    score = torch.zeros(1, 9, 9)
+    score = np.zeros((1, 9, 9), np.float32)
     score[0, 4, 8] = 1.0
     assert find_peaks(score).ratio.item() == 1.0
 
@@ -190,7 +221,3 @@ def test_hypotheses_are_distinct_and_sorted():
     found = sweep(one, one, range(0, 360, 20), (0.9, 1.0), SweepSettings(keep=5))
     assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
     assert len({(h.rotation_deg, h.scale) for h in found}) == len(found)
-
-
-def test_fast_sizes_have_small_factors():
-    assert [fast_size(n) for n in (7, 11, 17, 31, 121)] == [8, 12, 18, 32, 125]

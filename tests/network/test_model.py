@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from georeg.network import CONFIGS, MatchingNetwork, model
-from georeg.network.model import valid_cells
+from georeg.network import CONFIGS, model
+from georeg.network.model import MatchingNetwork, valid_cells
 
 
 @pytest.fixture(scope="module")

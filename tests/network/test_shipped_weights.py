@@ -8,7 +8,8 @@ import pytest
 
 from georeg.matching.network import NetworkMatcher
 from georeg.matching.protocol import PatchPair
-from georeg.network.weights import FOLDER, find_weights, load_network, shipped
+from georeg.network.state import load_network
+from georeg.network.weights import FOLDER, find_weights, shipped
 from georeg.scene import Modality, Patch
 
 CARD = Path(__file__).parents[2] / "docs" / "model_card.md"

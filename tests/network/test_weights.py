@@ -3,8 +3,10 @@ import torch
 from safetensors.torch import save_file
 
 from georeg.errors import InputError, ResourceError, UsageError
-from georeg.network import CONFIGS, MatchingNetwork
-from georeg.network.weights import find_weights, load_network, save_weights, sha256_of
+from georeg.network import CONFIGS
+from georeg.network.model import MatchingNetwork
+from georeg.network.state import load_network, save_weights
+from georeg.network.weights import find_weights, sha256_of
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_an_older_file_survives_a_failed_write(saved, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("georeg.network.weights.save_file", full)
+    monkeypatch.setattr("georeg.network.state.save_file", full)
     with pytest.raises(ResourceError, match="No space left"):
         save_weights(path, network.state_dict(), network.config, {})
     assert path.read_bytes() == before

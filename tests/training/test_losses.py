@@ -1,8 +1,8 @@
 import torch
 
 from georeg.engine.batch import TrainingBatch
-from georeg.network import CONFIGS, MatchingNetwork
-from georeg.network.model import PairFeatures
+from georeg.network import CONFIGS
+from georeg.network.model import MatchingNetwork, PairFeatures
 from georeg.training.losses import (
     LossWeights,
     cells_about,

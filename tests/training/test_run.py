@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from georeg.errors import InputError, ResourceError, UsageError
-from georeg.network.weights import find_weights, load_network, load_state
+from georeg.network.state import load_network, load_state
+from georeg.network.weights import find_weights
 from georeg.training import Stage, TrainingConfig, TrainOptions, train
 
 from ..conftest import full_disk

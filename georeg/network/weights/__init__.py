@@ -1,4 +1,7 @@
-"""The weights register: shipped weights by name, any others by path; safetensors with the config in their metadata."""
+"""The weights register: shipped weights by name, any others by path; safetensors with the config in their metadata.
+
+Their tensors are read and written in `georeg.network.state`; to look weights up needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
-from georeg.errors import InputError, ResourceError, UsageError
+from georeg.errors import InputError, UsageError
 from georeg.network.config import NetworkConfig
-from georeg.network.model import MatchingNetwork
 
 FOLDER = Path(__file__).resolve().parent
 CONFIG_KEY = "georeg_network"
@@ -56,7 +55,7 @@ def find_weights(name_or_path: str | Path | None = None) -> Weights:
     """
     path = resolve(name_or_path)
     try:
-        with safe_open(path, framework="pt") as stream:
+        with safe_open(path, framework="numpy") as stream:
             metadata = dict(stream.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from error
@@ -83,78 +82,6 @@ def resolve(name_or_path: str | Path | None) -> Path:
             f"no weights {str(name_or_path)!r}: give a file or one of {', '.join(names) or 'none shipped'}"
         )
     return path
-
-
-def load_state(weights: Weights) -> dict[str, Tensor]:
-    """All tensors of the file as float32 (halves are widened), on the CPU."""
-    try:
-        with safe_open(weights.path, framework="pt") as stream:
-            state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{weights.path} cannot be read: {error}") from error
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-
-
-def load_network(weights: Weights) -> MatchingNetwork:
-    """The network with these weights, in evaluation mode, not fused.
-
-    Raises:
-        InputError: the tensors do not fit the network the file says it is.
-    """
-    network = MatchingNetwork(weights.config)
-    fill_network(network, load_state(weights), str(weights.path))
-    return network.eval()
-
-
-def fill_network(network: MatchingNetwork, state: Mapping[str, Tensor], origin: str) -> None:
-    """Copy tensors into the network; raises InputError with the first names that do not fit."""
-    own = network.state_dict()
-    wrong = sorted(name for name in own.keys() | state.keys() if _shape(own, name) != _shape(state, name))
-    if wrong:
-        shown = ", ".join(wrong[:3])
-        raise InputError(
-            f"{origin} does not fit network {network.config.name!r}: {len(wrong)} tensors, e.g. {shown}"
-        )
-    network.load_state_dict(state)
-
-
-def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
-    return state[name].shape if name in state else None
-
-
-def save_weights(
-    path: str | Path,
-    state: Mapping[str, Tensor],
-    config: NetworkConfig,
-    notes: Mapping[str, str],
-    half: bool = False,
-) -> None:
-    """Write tensors as safetensors, beside the final name and then renamed.
-
-    Args:
-        path: the file to write.
-        state: state_dict of an unfused network.
-        config: of the network.
-        notes: further metadata, such as steps.
-        half: store floating point as float16.
-
-    Raises:
-        ResourceError: the file cannot be written (disk full); an older file of that name survives.
-    """
-    path = Path(path)
-    tensors = {}
-    for name, tensor in state.items():
-        value = tensor.detach().to("cpu")
-        tensors[name] = (value.half() if half and value.is_floating_point() else value.clone()).contiguous()
-    partial = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, partial, metadata={**notes, CONFIG_KEY: config.to_json()})
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise ResourceError(
-            f"cannot write {path}: {error}; free some space and go on with --resume"
-        ) from error
 
 
 def sha256_of(path: str | Path) -> str:
