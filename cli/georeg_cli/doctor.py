@@ -14,7 +14,7 @@ from georeg.errors import GeoregError, ResourceError
 from georeg_cli.options import json_option
 
 LIBRARIES = (
-    "torch", "rasterio", "pyogrio", "shapely", "numpy", "scipy", "opencv-python-headless",
+    "torch", "rasterio", "pyogrio", "shapely", "numpy", "scipy", "opencv-python-headless", "threadpoolctl",
     "safetensors", "pillow", "click", "tqdm", "distributed",
 )  # fmt: skip
 RASTER_DRIVERS = (

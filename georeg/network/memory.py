@@ -10,7 +10,7 @@ import ctypes
 import sys
 from functools import cache
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 MEBIBYTE = 1024**2
 
 
@@ -23,5 +23,10 @@ def keep_freed_memory(keep_bytes: int = 256 * MEBIBYTE) -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((M_MMAP_THRESHOLD, 32 * MEBIBYTE), (M_TRIM_THRESHOLD, keep_bytes), (M_TOP_PAD, 16 * MEBIBYTE))
+    settings = (
+        (M_MMAP_THRESHOLD, 32 * MEBIBYTE),
+        (M_TRIM_THRESHOLD, keep_bytes),
+        (M_TOP_PAD, 16 * MEBIBYTE),
+        (M_ARENA_MAX, 1),  # what one thread frees, another takes
+    )
     return all(mallopt(name, value) == 1 for name, value in settings)

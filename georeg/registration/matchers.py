@@ -192,7 +192,7 @@ def _coarse(search_px: int, spacing_px: int) -> StructuralMatcher:
 
 
 def _structural_tiles(threads: int) -> TileStage:
-    """Tile by tile, as many at once as there are threads."""
+    """Tile by tile, as many at once as there are threads; one reads."""
     settings = StructuralSettings()
 
     def matcher(uncertainty_px: float) -> Matcher:
@@ -204,7 +204,7 @@ def _structural_tiles(threads: int) -> TileStage:
         tile_px=512,
         independent_px=settings.template_px,
         usual_share=1.0,
-        threads=threads if threads > 1 else 0,
+        threads=threads - 1,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import shapely
+from threadpoolctl import threadpool_limits
 
 from georeg.geometry.robust import residuals
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
@@ -77,6 +78,17 @@ def register(
     """
     cv2.setNumThreads(thread_count(options.num_threads))
     keep_freed_memory()
+    # Matrices are too small here to be shared: BLAS threads would spin for longer than they work.
+    with threadpool_limits(1, user_api="blas"):
+        return _register(moving, reference, options, progress)
+
+
+def _register(
+    moving: str | os.PathLike[str] | Scene,
+    reference: str | os.PathLike[str] | Scene,
+    options: MatchOptions,
+    progress: Progress,
+) -> Registration:
     moving_scene = _opened(moving, options.bands, options.moving_modality, options.mask)
     reference_scene = _opened(
         reference, options.reference_bands, options.reference_modality, options.reference_mask
