@@ -132,7 +132,7 @@ def batch(
 
         if series == "reference":
             show("pairs", 0, len(whole.shard.of(whole.pairs)), "")
-            result, solution = run_batch(whole, executor(), on_record), None
+            result, solution = run_batch(whole, executor, on_record), None
         else:
             from georeg.archive.series import run_series
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -114,34 +114,38 @@ class BatchResult:
 
 
 def run_batch(
-    batch: Batch, executor: Executor, on_record: OnRecord = lambda record, done, total: None
+    batch: Batch,
+    make_executor: Callable[[], Executor],
+    on_record: OnRecord = lambda record, done, total: None,
 ) -> BatchResult:
     """Do a batch, or one shard of it.
 
     Args:
         batch: what to do.
-        executor: where; it is closed at the end.
+        make_executor: where; called if there is anything left to do, and closed at the end.
         on_record: called in this process after each pair.
 
     Raises:
         UsageError: the list or an override is wrong, or the folder holds a batch already.
         InputError: the folder cannot be made.
     """
-    with closing(executor):
-        mine = _jobs(batch)
-        known = prepare_folder(batch, mine)
-        settled = {job.name for job in mine if is_settled(known.get(job.name), job.key, batch.folder)}
-        todo = [job for job in mine if job.name not in settled]
-        done = {name: known[name] for name in settled}
-        with Manifest(manifest_path(batch.folder, batch.shard)) as manifest:
-            for record, final in _work(todo, executor, batch):
-                manifest.append(record)
-                if final:
-                    done[record.name] = record
-                    on_record(record, len(done), len(mine))
-                if final and not record.ok and batch.fail_fast:
-                    break
-        sum_up(batch)
+    mine = _jobs(batch)
+    known = prepare_folder(batch, mine)
+    settled = {job.name for job in mine if is_settled(known.get(job.name), job.key, batch.folder)}
+    todo = [job for job in mine if job.name not in settled]
+    done = {name: known[name] for name in settled}
+    with (
+        Manifest(manifest_path(batch.folder, batch.shard)) as manifest,
+        closing(_work(todo, make_executor, batch)) as attempts,
+    ):
+        for record, final in attempts:
+            manifest.append(record)
+            if final:
+                done[record.name] = record
+                on_record(record, len(done), len(mine))
+            if final and not record.ok and batch.fail_fast:
+                break
+    sum_up(batch)
     records = tuple(done[job.name] for job in mine if job.name in done)
     return BatchResult(records, len(settled), len(mine) - len(records))
 
@@ -199,17 +203,22 @@ def prepare_folder(batch: Batch, jobs: Sequence[Job]) -> dict[str, Record]:
     return {}
 
 
-def _work(todo: Sequence[Job], executor: Executor, batch: Batch) -> Iterator[tuple[Record, bool]]:
+def _work(
+    todo: Sequence[Job], make_executor: Callable[[], Executor], batch: Batch
+) -> Generator[tuple[Record, bool], None, None]:
     """(record, whether it is the pair's last) of every attempt; pairs that failed in passing come again at the end."""
+    if not todo:
+        return
     waiting = deque(Unit(job, 1, batch.deliver) for job in todo)
     busy = 0
-    while waiting or busy:
-        while waiting and executor.room:
-            executor.submit(waiting.popleft())
-            busy += 1
-        for unit, record in executor.results():
-            busy -= 1
-            again = record.retryable and unit.attempt <= batch.retries
-            if again:
-                waiting.append(replace(unit, attempt=unit.attempt + 1))
-            yield record, not again
+    with closing(make_executor()) as executor:
+        while waiting or busy:
+            while waiting and executor.room:
+                executor.submit(waiting.popleft())
+                busy += 1
+            for unit, record in executor.results():
+                busy -= 1
+                again = record.retryable and unit.attempt <= batch.retries
+                if again:
+                    waiting.append(replace(unit, attempt=unit.attempt + 1))
+                yield record, not again

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from georeg.threads import core_count
@@ -40,13 +42,21 @@ def worker_count(memory_bytes: int, cores: int | None = None, free_bytes: int | 
 
 
 def gpu_count(device: str) -> int:
-    """GPUs that `device` ("auto", "cpu", "cuda", "cuda:N") can mean on this machine."""
+    """GPUs that `device` ("auto", "cpu", "cuda", "cuda:N") can mean on this machine.
+
+    A process of its own looks, so that this one, which only hands out work, need not hold torch.
+    """
     if device == "cpu":
         return 0
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        count = pool.submit(_all_gpus).result()
+    return min(count, 1) if ":" in device else count
+
+
+def _all_gpus() -> int:
     from georeg.network.devices import devices
 
-    count = sum(item["device"] != "cpu" for item in devices())
-    return min(count, 1) if ":" in device else count
+    return sum(item["device"] != "cpu" for item in devices())
 
 
 def reset_peak() -> bool:

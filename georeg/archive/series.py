@@ -98,7 +98,7 @@ def run_series(series: Series, make_executor: Callable[[], Executor], on_record:
 
     Args:
         series: what to do.
-        make_executor: called once for each of the two batches.
+        make_executor: called for each of the two batches that has anything left to do.
         on_record: as in `run_batch`.
 
     Raises:
@@ -109,10 +109,10 @@ def run_series(series: Series, make_executor: Callable[[], Executor], on_record:
         raise UsageError("A series needs two images at least.")
     if series.batch.shard.count > 1:
         raise UsageError("A chained or joint series cannot be cut into shards: leave --shard out.")
-    neighbours = run_batch(neighbour_batch(series), make_executor(), on_record)
+    neighbours = run_batch(neighbour_batch(series), make_executor, on_record)
     solution = solve(series, neighbours)
     write_solution(series.batch.folder / "series.json", solution)
-    images = run_batch(_image_batch(series, solution), make_executor(), on_record)
+    images = run_batch(_image_batch(series, solution), make_executor, on_record)
     return SeriesResult(neighbours, solution, images)
 
 

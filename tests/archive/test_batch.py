@@ -52,7 +52,7 @@ def test_everything_is_written_and_summed_up(make_pairs, tmp_path):
     pairs.append(replace(pairs[0], moving=str(tmp_path / "none.tif")))
     out, seen = tmp_path / "out", []
     result = run_batch(
-        batch_of(pairs, out), Here(), lambda record, done, total: seen.append((record.name, done, total))
+        batch_of(pairs, out), Here, lambda record, done, total: seen.append((record.name, done, total))
     )
     assert [(record.name, record.exit_code, record.verdict) for record in result.records] == [
         ("p0", 0, "pass"),
@@ -77,7 +77,7 @@ def test_everything_is_written_and_summed_up(make_pairs, tmp_path):
 
 def test_summary_table_map_and_page(make_pairs, tmp_path):
     out = tmp_path / "out"
-    run_batch(batch_of(make_pairs("pass", "fail", "bug"), out), Here())
+    run_batch(batch_of(make_pairs("pass", "fail", "bug"), out), Here)
     table = rows(out / "summary.csv")
     assert [(row["name"], row["status"]) for row in table] == [
         ("p0", "pass"),
@@ -121,7 +121,7 @@ def test_the_page_claims_no_certainty():
 
 
 def test_stac_item_lies_beside_the_output(make_pairs, tmp_path):
-    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here())
+    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here)
     item = json.loads((tmp_path / "out" / "p0" / "item.json").read_text())
     assert (item["type"], item["stac_version"], item["id"]) == ("Feature", "1.0.0", "p0")
     assert item["bbox"] == pytest.approx([10.03, 49.18, 11.03, 49.98])
@@ -135,7 +135,7 @@ def test_stac_item_lies_beside_the_output(make_pairs, tmp_path):
 
 
 def test_footprint_is_counter_clockwise(make_pairs, tmp_path):
-    (record,) = run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here()).records
+    (record,) = run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here).records
     ring = record.footprint
     area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
     assert area > 0
@@ -143,30 +143,31 @@ def test_footprint_is_counter_clockwise(make_pairs, tmp_path):
 
 def test_resume_does_only_what_is_left_or_changed(make_pairs, tmp_path):
     pairs, out = make_pairs("pass", "fail", "pass", "bug"), tmp_path / "out"
-    run_batch(batch_of(pairs, out), Here())
+    run_batch(batch_of(pairs, out), Here)
     Path(pairs[2].moving).write_text("pass again")
     (out / "p0" / "report.html").unlink()
     again = Here()
-    result = run_batch(batch_of(pairs, out, resume=True), again)
+    result = run_batch(batch_of(pairs, out, resume=True), lambda: again)
     assert sorted(again.seen) == ["p0", "p2", "p3"], "output gone; input changed; unexpected error"
     assert result.skipped == 1
-    last = Here()
-    run_batch(batch_of(pairs[:3], out, resume=True), last)
-    assert last.seen == []
+    with_nothing_left = run_batch(
+        batch_of(pairs[:3], out, resume=True), lambda: pytest.fail("nobody is needed")
+    )
+    assert with_nothing_left.skipped == 3
     other = Here()
-    run_batch(batch_of(pairs[:3], out, resume=True, match=MatchOptions(transform="shift")), other)
+    run_batch(batch_of(pairs[:3], out, resume=True, match=MatchOptions(transform="shift")), lambda: other)
     assert sorted(other.seen) == ["p0", "p1", "p2"]
 
 
 def test_folder_of_an_earlier_batch_is_not_touched_unasked(make_pairs, tmp_path):
     pairs, out = make_pairs("pass"), tmp_path / "out"
-    run_batch(batch_of(pairs, out), Here())
+    run_batch(batch_of(pairs, out), Here)
     before = (out / "manifest.jsonl").read_bytes()
     with pytest.raises(UsageError, match="--resume"):
-        run_batch(batch_of(pairs, out), Here())
+        run_batch(batch_of(pairs, out), Here)
     assert (out / "manifest.jsonl").read_bytes() == before
     anew = Here()
-    run_batch(batch_of(pairs, out, overwrite=True), anew)
+    run_batch(batch_of(pairs, out, overwrite=True), lambda: anew)
     assert anew.seen == ["p0"]
     assert len(list(read_records(manifests(out)))) == 1
 
@@ -175,13 +176,13 @@ def test_foreign_files_in_a_pairs_folder_stay(make_pairs, tmp_path):
     note = tmp_path / "out" / "p0" / "note.txt"
     note.parent.mkdir(parents=True)
     note.write_text("mine")
-    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here())
+    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here)
     assert note.read_text() == "mine"
 
 
 def test_passing_failures_are_tried_again(make_pairs, tmp_path):
     pairs, out = make_pairs("pass memory=2", "pass memory=9", "pass"), tmp_path / "out"
-    result = run_batch(batch_of(pairs, out, retries=2), Here())
+    result = run_batch(batch_of(pairs, out, retries=2), Here)
     assert [(record.exit_code, record.attempt) for record in result.records] == [(0, 3), (5, 3), (0, 1)]
     codes = [record.exit_code for record in read_records(manifests(out)) if record.name == "p0"]
     assert codes == [5, 5, 0]
@@ -194,7 +195,7 @@ def test_inputs_behind_a_network_are_tried_again_if_they_cannot_be_read(tmp_path
     )
     inputs = "none.tif", "https://host/a.tif", f"{item}#near", f"{item}#far", f"{item}#none"
     pairs = [Pair(moving, "r.tif") for moving in inputs]
-    result = run_batch(batch_of(pairs, tmp_path / "out", retries=1), Here())
+    result = run_batch(batch_of(pairs, tmp_path / "out", retries=1), Here)
     assert [record.exit_code for record in result.records] == [4] * 5
     assert [record.attempt for record in result.records] == [1, 2, 1, 2, 1]
 
@@ -202,7 +203,7 @@ def test_inputs_behind_a_network_are_tried_again_if_they_cannot_be_read(tmp_path
 def test_fail_fast_stops(make_pairs, tmp_path):
     here = Here(width=1)
     result = run_batch(
-        batch_of(make_pairs("pass", "fail", "pass", "pass"), tmp_path / "out", fail_fast=True), here
+        batch_of(make_pairs("pass", "fail", "pass", "pass"), tmp_path / "out", fail_fast=True), lambda: here
     )
     assert here.seen[:2] == ["p0", "p1"]
     assert len(result.records) == 2
@@ -213,42 +214,42 @@ def test_fail_fast_stops(make_pairs, tmp_path):
 
 def test_shards_together_do_what_one_run_does(make_pairs, tmp_path):
     pairs = make_pairs("pass", "fail", "pass", "pass", "fail", "pass", "pass")
-    run_batch(batch_of(pairs, tmp_path / "whole"), Here())
+    run_batch(batch_of(pairs, tmp_path / "whole"), Here)
     for index in (2, 1, 3):
-        run_batch(batch_of(pairs, tmp_path / "parts", shard=Shard(index, 3)), Here())
+        run_batch(batch_of(pairs, tmp_path / "parts", shard=Shard(index, 3)), Here)
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
     tables = [rows(tmp_path / name / "summary.csv") for name in ("whole", "parts")]
     assert [[row["name"], row["status"]] for row in tables[0]] == [
         [row["name"], row["status"]] for row in tables[1]
     ]
     rest = Here()
-    run_batch(batch_of(pairs, tmp_path / "parts", resume=True), rest)
+    run_batch(batch_of(pairs, tmp_path / "parts", resume=True), lambda: rest)
     assert rest.seen == [], "a later run in one piece sees what the shards did"
 
 
 def test_shards_of_a_large_batch_are_summed_up_once(make_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("georeg.archive.batch.SUMMARY_ALWAYS", 3)
     pairs, out = make_pairs(*["pass"] * 5), tmp_path / "out"
-    run_batch(batch_of(pairs, out, shard=Shard(1, 2)), Here())
+    run_batch(batch_of(pairs, out, shard=Shard(1, 2)), Here)
     assert not (out / "summary.csv").exists()
-    run_batch(batch_of(pairs, out, shard=Shard(2, 2)), Here())
+    run_batch(batch_of(pairs, out, shard=Shard(2, 2)), Here)
     assert [row["name"] for row in rows(out / "summary.csv")] == ["p0", "p1", "p2", "p3", "p4"]
 
 
 def test_shard_looks_at_its_own_files_only(make_pairs, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("georeg.archive.jobs.file_identity", lambda path: seen.append(Path(path).name))
-    run_batch(batch_of(make_pairs(*["pass"] * 4), tmp_path / "out", shard=Shard(2, 2)), Here())
+    run_batch(batch_of(make_pairs(*["pass"] * 4), tmp_path / "out", shard=Shard(2, 2)), Here)
     assert {name for name in seen if name.startswith("p")} == {"p1.tif", "p3.tif"}
 
 
 def test_torn_manifest_line_loses_only_its_pair(make_pairs, tmp_path):
     pairs, out = make_pairs("pass", "pass", "pass"), tmp_path / "out"
-    run_batch(batch_of(pairs, out), Here())
+    run_batch(batch_of(pairs, out), Here)
     path = out / "manifest.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
     again = Here()
-    run_batch(batch_of(pairs, out, resume=True), again)
+    run_batch(batch_of(pairs, out, resume=True), lambda: again)
     assert again.seen == ["p2"]
     assert {name: record.exit_code for name, record in latest(read_records([path])).items()} == dict.fromkeys(
         ("p0", "p1", "p2"), 0
@@ -273,13 +274,13 @@ def test_record_goes_there_and_back():
 
 
 def test_workers_keep_apart_and_run_single_threaded(make_pairs, tmp_path):
-    result = run_batch(batch_of(make_pairs(*["pass"] * 4), tmp_path / "out"), LocalPool(2))
+    result = run_batch(batch_of(make_pairs(*["pass"] * 4), tmp_path / "out"), lambda: LocalPool(2))
     assert [record.exit_code for record in result.records] == [0, 0, 0, 0]
 
 
 def test_dying_workers_take_only_their_pair(make_pairs, tmp_path):
     pairs = make_pairs("pass crash=1", "pass", "pass crash=9", "pass")
-    result = run_batch(batch_of(pairs, tmp_path / "out", retries=1), LocalPool(2))
+    result = run_batch(batch_of(pairs, tmp_path / "out", retries=1), lambda: LocalPool(2))
     assert [(record.exit_code, record.attempt) for record in result.records] == [
         (0, 2),
         (0, 1),
@@ -302,7 +303,7 @@ if __name__ == "__main__":
     inputs = Path({inputs!r})
     pairs = [Pair(str(path), str(inputs / "reference.tif")) for path in sorted(inputs.glob("p*.tif"))]
     batch = Batch(pairs, Path({out!r}), resume=True, deliver=fake_delivery.deliver, weights=lambda match: "w")
-    run_batch(batch, LocalPool(2))
+    run_batch(batch, lambda: LocalPool(2))
 """
 
 
@@ -311,14 +312,14 @@ def test_outputs_are_on_the_disk_before_their_record(make_pairs, tmp_path, monke
     monkeypatch.setattr(
         os, "fsync", lambda handle: forced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
     )
-    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here())
+    run_batch(batch_of(make_pairs("pass"), tmp_path / "out"), Here)
     wanted = {"p0.tif", "registration.json", "points.gpkg", "report.html", "item.json", "p0"}
     assert wanted <= set(forced[: forced.index("manifest.jsonl")])
 
 
 def test_workers_share_out_the_gpus(make_pairs, tmp_path):
     batch = batch_of(make_pairs(*["pass"] * 8), tmp_path / "out", deliver=fake_delivery.deliver_on)
-    result = run_batch(batch, LocalPool(4, ("cuda:0", "cuda:1")))
+    result = run_batch(batch, lambda: LocalPool(4, ("cuda:0", "cuda:1")))
     used = Counter(record.matcher for record in result.records)
     assert set(used) == {"cuda:0", "cuda:1"}
     assert min(used.values()) >= 2
@@ -327,7 +328,7 @@ def test_workers_share_out_the_gpus(make_pairs, tmp_path):
 def test_killed_at_random_points_it_ends_with_the_same_outputs(make_pairs, tmp_path):
     """SIGKILL to the batch twice, each time at another point of its work, then once to the end."""
     pairs = make_pairs(*["pass write=0.02", "pass write=0.03", "fail write=0.02", "pass slow=0.05"] * 3)
-    run_batch(batch_of(pairs, tmp_path / "whole"), Here())
+    run_batch(batch_of(pairs, tmp_path / "whole"), Here)
     script = tmp_path / "run.py"
     out = tmp_path / "killed"
     script.write_text(

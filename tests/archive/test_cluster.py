@@ -27,7 +27,7 @@ def test_a_killed_worker_loses_nothing(make_pairs, tmp_path):
             os.kill(victim, signal.SIGKILL)
 
     batch = Batch(pairs, tmp_path / "out", deliver=fake_delivery.deliver, weights=lambda match: "w")
-    result = run_batch(batch, cluster, watch)
+    result = run_batch(batch, lambda: cluster, watch)
     assert [record.exit_code for record in result.records] == [0] * 10 + [3]
     assert len(seen) == len(set(seen)) == 11
     assert max(in_flight) <= 4, "two for each of two threads"

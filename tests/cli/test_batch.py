@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -100,3 +102,15 @@ def test_workers_on_gpus_are_as_many_as_these_bear(monkeypatch):
             assert pool.room == workers
     with make_executor(None, 5, 1, MatchOptions(matcher="structural")) as pool:
         assert pool.room == 5, "the structural matcher needs no GPU"
+
+
+def test_the_process_that_hands_out_work_does_not_hold_torch(missing, tmp_path):
+    code = (
+        "import sys; from georeg_cli.main import cli\n"
+        "try: cli(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "batch", missing, "-o", tmp_path / "out", "-q"]
+    for more in ([], ["--resume"]):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=120)
+        assert done.stdout.splitlines()[-1] == "6 False", done.stdout + done.stderr
