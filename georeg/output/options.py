@@ -10,6 +10,8 @@ Progress = Callable[[str, int, int, str], None]
 
 OUTPUT_MODES = ("resample", "georeference", "vrt")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "lanczos")
+THREAD_BYTES = 64 * 1024**2
+"""What a thread that resamples has in hand at most: a block, its positions, the source window it is made from."""
 
 
 def no_progress(stage: str, done: int, total: int, message: str) -> None:

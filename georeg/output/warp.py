@@ -34,8 +34,6 @@ from georeg.threads import thread_count
 
 BLOCK_PX = 512
 BLOCK_BYTES = 16 * 1024**2
-THREAD_BYTES = 4 * BLOCK_BYTES
-"""What a thread has in hand at most: a block, its positions, and the source window it is made from."""
 Pixels = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from georeg import output as writers
 from georeg.errors import NotRegistrableError
-from georeg.output.options import OutputOptions
-from georeg.output.warp import THREAD_BYTES
+from georeg.output.options import THREAD_BYTES, OutputOptions
 from georeg.raster import open_scene
 from georeg.raster.assets import asset_path, split_asset
 from georeg.raster.atomic import atomic_output
@@ -18,6 +17,7 @@ from georeg.registration.destinations import Destinations
 from georeg.registration.options import MatchOptions, Progress, no_progress
 from georeg.registration.reuse import registration_of
 from georeg.result import Registration
+from georeg.threads import thread_count
 
 
 class RefusedError(NotRegistrableError):
@@ -130,8 +130,7 @@ def refusal(registration: Registration, raster_kept: bool = False) -> str:
 
 def writing_threads(options: MatchOptions) -> int:
     """How many threads resample: as many as are wanted and as the memory allows."""
-    wanted = options.num_threads or os.cpu_count() or 1
-    return max(1, min(wanted, options.memory_bytes // THREAD_BYTES))
+    return max(1, min(thread_count(options.num_threads), options.memory_bytes // THREAD_BYTES))
 
 
 def _inputs(moving: str, reference: str, options: MatchOptions) -> list[str]:

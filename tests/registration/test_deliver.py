@@ -102,7 +102,7 @@ def test_a_refusal_says_what_became_of_the_raster(
 )
 def test_no_more_threads_write_than_the_memory_allows(registration, monkeypatch, wanted, memory, expected):
     used = []
-    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setattr("georeg.threads.core_count", lambda: 5)
     monkeypatch.setattr(deliver_module, "register", lambda *given: registration)
     monkeypatch.setattr(deliver_module, "write_delivery", lambda *given: used.append(given[2].num_threads))
     options = MatchOptions(num_threads=wanted, memory_bytes=parsed_bytes(memory))
