@@ -18,6 +18,8 @@ sizes take turns, so that a busy spell of the machine meets all of them.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import inspect
 import json
 import math
 import subprocess
@@ -25,9 +27,11 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
+import landscape
 import numpy as np
 import rasterio
 from affine import Affine
@@ -44,6 +48,8 @@ ORIGIN = Affine(PIXEL_M, 0, 400_000, 0, -PIXEL_M, 5_700_000)
 SEED = 6
 LARGEST_DRAWN = 20_000
 """Larger scenes are those of half the size enlarged twice, with fresh noise: to draw them takes hours."""
+STAMP = "DRAWN_BY"
+"""The tag of a scene that tells which code drew it (see `drawing`)."""
 PEER = Path(__file__).with_name("peer_arosics.py")
 PEERS = ("global", "local")
 MEASURED = {"warp": "rasterio: read, warp, write", "match": "georeg match", "whole": "georeg match, and write",
@@ -62,6 +68,7 @@ def write_scene(
     profile |= {"compress": "deflate", "zlevel": 1, "predictor": 2, "BIGTIFF": "IF_SAFER"}
     ground, centred = Ground(SEED), Affine.translation(-size / 2, -size / 2) @ to_reference
     with rasterio.open(path, "w", **profile) as sink:
+        sink.update_tags(**{STAMP: drawing()})
         for row in range(0, size, BLOCK):
             for col in range(0, size, BLOCK):
                 shape = min(BLOCK, size - row), min(BLOCK, size - col)
@@ -82,6 +89,7 @@ def enlarge(half: Path, path: Path, day: int) -> None:
             "predictor": 2,
         }
         with rasterio.open(path, "w", **profile) as sink:
+            sink.update_tags(**{STAMP: drawing()})
             for row in range(0, source.height, BLOCK // 2):
                 for col in range(0, source.width, BLOCK // 2):
                     window = Window(
@@ -123,21 +131,40 @@ def true_transform(size: int, kind: str) -> Affine:
     return Affine.translation(*SHIFT_PX) @ Affine.rotation(TURN_DEG[kind], (size / 2, size / 2))
 
 
+@cache
+def drawing() -> str:
+    """What the scenes are drawn by, in short: it changes with the code, the seed and the truth."""
+    code = (landscape, write_scene, enlarge, _with_margin, true_transform)
+    words = [*map(inspect.getsource, code), repr((SEED, SHIFT_PX, TURN_DEG, BLOCK, LARGEST_DRAWN))]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether the scene lies there and was drawn as it would be now; says so where it was not."""
+    if not path.exists():
+        return False
+    with rasterio.open(path) as scene:
+        current = scene.tags().get(STAMP) == drawing()
+    if not current:
+        print(f"{path} was drawn by other code: drawn anew", file=sys.stderr)
+    return current
+
+
 def make_pair(folder: Path, size: int, kind: str, overviews: bool = True) -> tuple[Path, Path]:
-    """The paths of moving and reference, made if they are not there yet."""
+    """The paths of moving and reference, made if they are not there yet or were made by other code."""
     end = ".tif" if overviews else "_plain.tif"
     reference, moving = folder / f"reference_{size}{end}", folder / f"moving_{size}_{kind}{end}"
     if size > LARGEST_DRAWN:
         halves = make_pair(folder, size // 2, kind)
         for day, (half, path) in enumerate(zip(halves, (moving, reference), strict=True)):
-            if not path.exists():
+            if not is_drawn(path):
                 enlarge(half, partial := path.with_suffix(".partial"), day)
                 partial.rename(path)
         return moving, reference
     scenes = ((reference, Affine.identity(), optical, 0),
               (moving, true_transform(size, kind), radar if kind == "cross" else optical, 1))  # fmt: skip
     for path, place, sensor, day in scenes:
-        if not path.exists():
+        if not is_drawn(path):
             partial = path.with_suffix(".partial")
             write_scene(partial, size, place, sensor, day, overviews)
             partial.rename(path)
