@@ -299,7 +299,7 @@ def line(row: dict, name: str, cost: dict) -> str:
     verdict = f"{row['verdict']}, {row['tiles']} tiles" if name == "match" else ""
     return (
         f"| {row['size']:,} | {row['kind']} | {MEASURED[name]} | {cost['wall_s']:.1f} | {cost['cpu_s']:.1f} | "
-        f"{cost['peak_gb']:.2f} | {cost['read_mb']:.0f} | {share} | {error} | {verdict} |"
+        f"{cost['peak_gb']:.3f} | {cost['read_mb']:.0f} | {share} | {error} | {verdict} |"
     )
 
 

@@ -2,19 +2,21 @@
 
     python benchmarks/unit_costs.py [--size 10980] [--kind cross] [--matcher structural] [--folder DIR] [--json]
 
-In one process on one thread, as a batch worker does it: start (imports), register, write the companions (report, tie
-points, registration.json), write the raster. For each step CPU seconds (user and system), bytes read and written (as
-the kernel counts read and write calls) and the peak resident memory so far. The pair is that of big_scene.py.
+In a fresh process on one thread, as a batch worker does it: start (imports), register, write the companions (report,
+tie points, registration.json), write the raster. For each step CPU seconds (user and system), bytes read and written
+(as the kernel counts read and write calls) and the peak resident memory so far. The pair is that of big_scene.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,7 +109,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         moving, reference = make_pair(given.folder or Path(scratch), given.size, given.kind)
         (outputs := Path(scratch) / "out").mkdir()
-        steps, found = measure(moving, reference, given.matcher, outputs)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+            steps, found = worker.submit(measure, moving, reference, given.matcher, outputs).result()
     sums = plan(steps, found["sizes_mb"])
     if given.json:
         print(

@@ -15,8 +15,9 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-BASE_BYTES = 400 * 1024**2
-"""What a worker takes before it reads a pixel: the interpreter, torch, GDAL, the network."""
+BASE_BYTES = 512 * 1024**2
+"""What a worker keeps from its first pair that needed the network on: the interpreter, GDAL, torch, the network and the
+memory of its passes. Until then it is 170 MB, but nobody knows which pairs will need it."""
 
 
 def available_bytes() -> int:

@@ -20,6 +20,8 @@ CACHE_BYTES = 64 * 1024**2
 """GDAL's block cache while georeg reads and writes, at most; its own default is 5 % of the machine's memory."""
 CACHED_PX = 4 * 1024**2
 """Windows are read with a cache for so many pixels of all bands: more is seldom asked for twice."""
+SMALL_BLOCK_PX = 512 * 512
+"""Of blocks up to this size those that two neighbouring windows share fit into half of that."""
 
 _WARNINGS_LOCK = threading.Lock()
 
@@ -32,11 +34,16 @@ def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio
 
 
 def cache_for(dataset: rasterio.DatasetReader) -> int:
-    """Bytes of block cache for reading windows: bands that are stored pixel by pixel are cached together."""
+    """Bytes of block cache for reading windows: bands that are stored pixel by pixel are cached together.
+
+    Strips count as large: a window of any width needs them whole.
+    """
     pixel = sum(
         np.dtype("complex64" if name == "complex_int16" else name).itemsize for name in dataset.dtypes
     )
-    return min(CACHE_BYTES, CACHED_PX * pixel)
+    rows, cols = dataset.block_shapes[0] if dataset.count else (1, dataset.width)
+    small = rows * cols <= SMALL_BLOCK_PX and cols < dataset.width
+    return min(CACHE_BYTES, (CACHED_PX // 2 if small else CACHED_PX) * pixel)
 
 
 def open_dataset(path: str | os.PathLike[str], **options: Any) -> rasterio.DatasetReader:

@@ -98,6 +98,14 @@ def test_the_block_cache_fits_what_is_stored_together(tmp_path, count, dtype, by
         assert cache_for(dataset) == (CACHE_BYTES if bytes_a_px is None else CACHED_PX * bytes_a_px)
 
 
+@pytest.mark.parametrize(("block_px", "share"), [(256, 0.5), (512, 0.5), (1024, 1.0), (None, 1.0)], ids=str)
+def test_small_blocks_ask_for_half_the_cache(tmp_path, block_px, share):
+    tiles = {} if block_px is None else {"tiled": True, "blockxsize": block_px, "blockysize": block_px}
+    path = write(tmp_path / "a.tif", np.zeros((1100, 1100), np.uint8), **tiles)
+    with open_dataset(path) as dataset:
+        assert cache_for(dataset) == share * CACHED_PX
+
+
 def _bytes_read():
     with open("/proc/self/io") as file:
         return int(next(line for line in file if line.startswith("rchar")).split()[1])
