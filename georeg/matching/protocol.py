@@ -48,6 +48,10 @@ class Correspondences:
     def __getitem__(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice) -> Correspondences:
         return Correspondences(self.moving_xy[index], self.reference_xy[index], self.confidence[index])
 
+    def share(self, chosen: npt.NDArray[np.bool_]) -> float:
+        """Of the chosen ones among all, each counting by its confidence; 0 where there are none."""
+        return float(self.confidence[chosen].sum() / max(self.confidence.sum(), 1e-9))
+
     @classmethod
     def empty(cls) -> Correspondences:
         return cls(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))

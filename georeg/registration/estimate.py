@@ -34,8 +34,8 @@ class Estimate:
 
     @property
     def certainty(self) -> float:
-        """Support times the share of inliers: many matches that mostly agree."""
-        return self.support * self.fit.inliers / max(len(self.points), 1)
+        """Support times the inliers' share of the confidence: many matches that mostly agree."""
+        return self.support * self.points.share(self.fit.inlier)
 
     @property
     def spread_px(self) -> float:

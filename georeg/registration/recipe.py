@@ -114,7 +114,7 @@ class Detail:
         self.found: Estimate | None = None
         self.tiles: list[tuple[Frame, int]] = []
         self.matches = 0
-        self.verification = 0, 0
+        self.verification = 0, 0.0
 
 
 def match_in_detail(
@@ -142,8 +142,8 @@ def match_in_detail(
     return detail
 
 
-def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, int]:
-    """Search a few tiles anew, as widely as the matcher can: matches that agree with the answer, and all matches.
+def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, float]:
+    """Search a few tiles anew, as widely as the matcher can: matches that agree with the answer, and their share.
 
     The tiles were matched close to the answer, where templates agree with a wrong one too easily.
     """
@@ -154,9 +154,9 @@ def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, int]:
         Correspondences.concatenate(match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf))
     )
     if len(found) == 0:
-        return 0, 0
-    distance = residuals(detail.correction, found.moving_xy, found.reference_xy)
-    return int((distance < 2.5 * step).sum()), len(found)
+        return 0, 0.0
+    agrees = residuals(detail.correction, found.moving_xy, found.reference_xy) < 2.5 * step
+    return int(agrees.sum()), found.share(agrees)
 
 
 def _match_level(

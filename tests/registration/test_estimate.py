@@ -9,7 +9,7 @@ from georeg.registration.judge import PASS_FROM, Evidence, judge, probability
 
 MATRIX = np.array([[1.01, 0.03, 7.0], [-0.02, 0.98, -5.0], [0, 0, 1]])
 AREA = shapely.box(0, 0, 640, 640)
-RIGHT, WRONG = (70, 90), (6, 90)
+RIGHT, WRONG = (200, 0.9), (30, 0.15)
 
 
 def matches(count=300, right=0.8, noise_px=0.5, seed=0):
@@ -90,3 +90,9 @@ def test_matches_that_do_not_come_back_are_a_reason_to_fail():
     quality, *_ = judge(estimate(matches(), 3.0), AREA, AREA.area, 1.0, None, 1.0, WRONG)
     assert quality.verdict == "fail"
     assert any("searched for anew" in reason for reason in quality.reasons)
+
+
+def test_shares_count_by_confidence():
+    points = Correspondences(np.zeros((4, 2)), np.zeros((4, 2)), np.array([0.6, 0.2, 0.1, 0.1]))
+    assert points.share(np.array([True, False, False, True])) == pytest.approx(0.7)
+    assert Correspondences.empty().share(np.zeros(0, bool)) == 0.0
