@@ -38,6 +38,7 @@ from georeg.threads import thread_count
 LEVEL_RATIO = 4.0
 """Step from one pyramid level to the next finer one; the first may be SAME_LEVEL times as large."""
 SAME_LEVEL = 1.25
+SAME_STEP = 0.01
 LEVEL_TILES = 4
 """Tiles matched at an intermediate level."""
 BATCH_TILES = 4
@@ -256,13 +257,20 @@ def match_tiles(
 
 
 def work_step(viewer: Viewer, correction: MatrixTransform) -> float:
-    """Reference pixels per pixel of the coarser scene: finer detail is in neither."""
+    """Reference pixels per pixel of the coarser scene: finer detail is in neither.
+
+    A power of two where it nearly is one, because the reference is read as it is then: OpenCV resamples at 1/32 px, and
+    a grid that drifts by less over a whole tile would come out shifted by some 0.01 px.
+    """
     moving, _ = viewer.scenes
     centre = np.array([[moving.grid.width / 2, moving.grid.height / 2]])
     around = viewer.to_source(centre + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     (a, b), (c, d) = around[1] - around[0], around[2] - around[0]
     scale = float(np.sqrt(abs(a * d - b * c))) * local_scale(correction.matrix, around[:1])
-    return max(1.0, scale) if np.isfinite(scale) else 1.0
+    if not np.isfinite(scale) or scale <= 1.0:
+        return 1.0
+    power = 2.0 ** round(math.log2(scale))
+    return power if abs(scale / power - 1) < SAME_STEP else scale
 
 
 def pyramid(coarsest: float, finest: float) -> list[float]:

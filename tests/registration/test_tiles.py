@@ -1,4 +1,5 @@
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from georeg.geometry.transforms import MatrixTransform
 from georeg.registration.frames import Frame
-from georeg.registration.recipe import pyramid
+from georeg.registration.recipe import pyramid, work_step
 from georeg.registration.tiles import TILE_PX, coverage, plan_tiles, predicted_error_px, spread_order
 from georeg.scene import Modality, Patch
 
@@ -137,3 +139,20 @@ def test_textured_tiles_come_first_and_empty_ones_last():
     assert len(tiles) == 256
     assert shapely.box(1024, 5120, 3072, 7168).contains(tiles[0])
     assert all(tile.bounds[0] >= 6144 for tile in tiles[-40:])
+
+
+class StillViewer:
+    """A 400-px moving scene whose source points are its pixels."""
+
+    scenes = SimpleNamespace(grid=SimpleNamespace(width=400, height=400)), None
+
+    def to_source(self, moving_xy):
+        return moving_xy
+
+
+@pytest.mark.parametrize(
+    ("scale", "step"), [(0.5, 1.0), (0.9999, 1.0), (1.00003, 1.0), (1.5, 1.5), (1.995, 2.0), (4.1, 4.1)]
+)
+def test_tiles_keep_to_the_reference_s_own_grid_where_they_nearly_do(scale, step):
+    correction = MatrixTransform("similarity", np.diag([scale, scale, 1.0]))
+    assert work_step(StillViewer(), correction) == pytest.approx(step, rel=1e-9)
