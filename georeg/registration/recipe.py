@@ -44,8 +44,10 @@ LEVEL_TILES = 4
 BATCH_TILES = 4
 FEWEST_TILES = 4
 TARGET_WORK_PX = 0.1
-LARGEST_TILES = 24
-"""Tiles matched at most unless all are asked for: speckle may keep TARGET_WORK_PX out of reach for ever."""
+LARGEST_TILES = 16
+"""Tiles matched at most unless more is asked for: speckle may keep TARGET_WORK_PX out of reach for ever."""
+LARGEST_TILES_ON_REQUEST = 64
+"""The same where an accuracy is asked for."""
 ENOUGH_COVERAGE = 0.5
 MOVED_WORK_PX = 0.75
 """Tiles are matched again once the correction has moved farther than this at the scene's corners ..."""
@@ -130,7 +132,7 @@ def match_in_detail(
     for level, step in enumerate(steps):
         plan = plan_tiles(detail.overlap, step, placement.interest, toolkit.tiles.tile_px)
         last = level == len(steps) - 1
-        most = (len(plan.frames) if options.exhaustive else LARGEST_TILES) if last else LEVEL_TILES
+        most = _most_tiles(options, len(plan.frames)) if last else LEVEL_TILES
         before = detail.found
         _match_level(detail, plan, step, uncertainty, most, last, toolkit, options, progress)
         if detail.found is None:
@@ -312,6 +314,13 @@ def _fit(
         return None
     tighter = float(np.clip(3.5 * fitted.spread_px, 1.2 * step, 3.0 * step))
     return estimate(everything, tighter, *how) or fitted
+
+
+def _most_tiles(options: MatchOptions, planned: int) -> int:
+    """Tiles matched at most at full detail."""
+    if options.exhaustive:
+        return planned
+    return LARGEST_TILES if options.target_accuracy_m is None else LARGEST_TILES_ON_REQUEST
 
 
 def _target_px(options: MatchOptions, detail: Detail, step: float) -> float:
