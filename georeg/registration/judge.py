@@ -15,7 +15,7 @@ from georeg.registration.tiles import coverage
 from georeg.result import Quality
 from georeg.scene import FloatArray
 
-PASS_FROM, WARN_FROM = 0.9, 0.5
+PASS_FROM, WARN_FROM = 0.95, 0.5
 LEAST_INLIERS, LEAST_CELLS = 8, 5
 CELL_PX = 32
 

@@ -46,7 +46,8 @@ def test_good_pair_is_delivered_and_bad_one_told(batch):
     assert "georeg: missing: " in done.stderr
     with open(out / "summary.csv", newline="") as file:
         there, missing = csv.DictReader(file)
-    assert (there["status"], missing["exit_code"]) == ("pass", "4")
+    assert there["status"] in ("pass", "warn")
+    assert missing["exit_code"] == "4"
     stored = json.loads((out / "there" / "registration.json").read_text())
     matrix = np.array(stored["transform"]["matrix"])
     points = np.column_stack([truth["moving_xy"], np.ones(len(truth["moving_xy"]))]) @ matrix.T
