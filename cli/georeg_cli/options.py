@@ -112,7 +112,8 @@ match_options = combined(
     click.option("--search-radius", "search_radius_m", type=click.FloatRange(0, min_open=True), metavar="METRES",
                  help="How far the geocoding may be off. [default: chosen, and enlarged where needed]"),
     click.option("--target-accuracy", "target_accuracy_m", type=click.FloatRange(0, min_open=True), metavar="METRES",
-                 help="Stop matching once the predicted accuracy is better than this, or after 64 tiles. [default: 0.1 px, 16 tiles]"),
+                 help="Stop matching once the predicted accuracy is better than this, or after 64 tiles. "
+                      "[default: 0.1 px, 16 tiles]"),
     click.option("--exhaustive", is_flag=True, help="Match every tile, however sure the result is already."),
     click.option("--mask", metavar="FILE",
                  help="Where MOVING may be matched: polygons, or a raster on its grid (non-zero)."),
