@@ -23,6 +23,9 @@ scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 mkdir -m 700 "$scratch/home" "$scratch/run"
 export HOME="$scratch/home" XDG_RUNTIME_DIR="$scratch/run" QT_QPA_PLATFORM=offscreen
+# qgis_process takes the first python3 it finds for its own: not that of an active virtual environment.
+export PATH="/usr/bin:/bin:$PATH"
+unset VIRTUAL_ENV PYTHONHOME
 export PYTHONPATH=/usr/share/qgis/python:/usr/share/qgis/python/plugins
 cd "$here"
 "$venv/bin/python" -m pytest "$@"
