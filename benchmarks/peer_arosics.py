@@ -6,8 +6,9 @@ Prints {"matrix": 3x3, moving px to reference px, or null where it refuses, "poi
 shift; "local" a grid of tie points every 200 px (or GRID_PX), through those of which that its filters leave an affine
 is laid by RANSAC at 0.5 px (its own output is a rubber sheet; a wrong point or two among them would spoil plain least
 squares).
-AROSICS needs GDAL's Python bindings: on Debian and Ubuntu `apt-get install python3-gdal`, then
-`/usr/bin/python3 -m venv --system-site-packages VENV` and `VENV/bin/pip install arosics 'numpy<2' "gdal==$(gdal-config --version)"` (or pip builds a newer gdal, and fails).
+AROSICS needs GDAL's Python bindings: on Debian and Ubuntu `apt-get install python3-gdal libgdal-dev`, then
+`/usr/bin/python3 -m venv --system-site-packages VENV` and
+`VENV/bin/pip install arosics 'numpy<2' "gdal==$(gdal-config --version)"` (unpinned, pip fails at a newer gdal).
 """
 
 from __future__ import annotations
