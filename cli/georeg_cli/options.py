@@ -106,7 +106,7 @@ match_options = combined(
                  help="How windows are compared: by the network, by structure alone (needs no weights), or by both "
                  "(hybrid, which auto takes)."),
     click.option("--weights", metavar="NAME|FILE", help="Weights of the network: a shipped name or a .safetensors."),
-    device_option("matching"),
+    device_option("network"),
     click.option("--prior", type=click.Choice(PRIORS), default="auto", show_default=True,
                  help="Start from the files' own geocoding, ignore it (none), or use it where it fits (auto)."),
     click.option("--search-radius", "search_radius_m", type=click.FloatRange(0, min_open=True), metavar="METRES",

@@ -112,8 +112,7 @@ class Toolkit:
         """Matcher, weights and device for registration.json."""
         if self.network is None:
             return {"matcher": self.name, "weights": None, "weights_sha256": None, "device": "cpu"}
-        weights = self.network.weights
-        device = self.network.device
+        weights, device = self.network.weights, self.network.device
         return {
             "matcher": self.name,
             "weights": weights.name,
@@ -129,12 +128,12 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
         UsageError: no such device or weights.
     """
     name = "hybrid" if options.matcher == "auto" else options.matcher
+    threads = thread_count(options.num_threads)
     if name == "structural":
         check_device(options.device)
-        return Toolkit(name, None, _structural_attempts, _structural_tiles(thread_count(options.num_threads)))
+        return Toolkit(name, None, _structural_attempts, _structural_tiles(threads))
     given = tuple(scene.modality if scene.modality_given else None for scene in (moving, reference))
     network = DeferredNetwork(options.weights, options.device, (given[0], given[1]), options.num_threads)
-    threads = thread_count(options.num_threads)
     if name == "network":
         return Toolkit(name, network, _network_attempts(network), _network_tiles(network, threads))
     return Toolkit(name, network, _hybrid_attempts(network), _structural_tiles(threads))

@@ -20,13 +20,13 @@ from threadpoolctl import threadpool_limits
 from georeg.geometry.robust import residuals
 from georeg.geometry.transforms import MINIMUM_POINTS, MatrixTransform, Transform
 from georeg.matching.protocol import Correspondences, PatchPair
-from georeg.network.memory import keep_freed_memory
 from georeg.raster import GeocodingPrior, SceneReader, open_scene
 from georeg.registration.ahead import read_ahead
 from georeg.registration.estimate import Estimate, balanced, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.judge import judge, nothing_found
 from georeg.registration.matchers import Toolkit, make_toolkit
+from georeg.registration.memory import keep_freed_memory
 from georeg.registration.options import MatchOptions, Progress, no_progress
 from georeg.registration.preflight import check_pair
 from georeg.registration.search import Placement, place
@@ -39,6 +39,7 @@ LEVEL_RATIO = 4.0
 """Step from one pyramid level to the next finer one; the first may be SAME_LEVEL times as large."""
 SAME_LEVEL = 1.25
 SAME_STEP = 0.01
+"""Scenes whose scale is a power of two to within this share are matched on the reference's own grid."""
 LEVEL_TILES = 4
 """Tiles matched at an intermediate level."""
 BATCH_TILES = 4

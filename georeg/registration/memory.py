@@ -1,6 +1,6 @@
-"""Keeps the C library from handing every freed tensor back to the system.
+"""Keeps the C library from handing every freed array back to the system.
 
-glibc returns large blocks at once and fetches them again for the next tensor; each time the kernel clears every page.
+glibc returns large blocks at once and fetches them again for the next array; each time the kernel clears every page.
 For chains of mid-sized FFTs this took twice the time of the arithmetic.
 """
 
