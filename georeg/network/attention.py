@@ -86,7 +86,7 @@ class AttentionLayer(nn.Module):
         key, value = (self.split(t) for t in self.key_value(aggregated.flatten(1, 2)).chunk(2, -1))
         if self.rotary:
             query, key = self.turn(query, key, (h, w), (aggregated.shape[1], aggregated.shape[2]))
-        message = F.scaled_dot_product_attention(query, key, value, attn_mask=source_mask)
+        message = attend(query, key, value, source_mask)
         message = self.merge(message.transpose(1, 2).reshape(b, h, w, c))
         update = self.contract(F.relu_(self.expand(torch.cat([normed, message], -1))))
         return x + update
@@ -102,6 +102,14 @@ class AttentionLayer(nn.Module):
         step = float(self.aggregate.reduction)
         query = rotate(query, rotary_table(*query_shape, 1.0, channels, device))
         return query, rotate(key, rotary_table(*key_shape, step, channels, device))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Scaled dot-product attention, (B, heads, N, D); in single precision on CPUs, where its kernel for halves is slower."""
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=mask)
 
 
 class Interaction(nn.Module):

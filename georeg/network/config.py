@@ -1,4 +1,4 @@
-"""The two sizes of the network, as plain values that travel inside checkpoints and weight files."""
+"""The sizes of the network, as plain values that travel inside checkpoints and weight files."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class NetworkConfig:
 
 CONFIGS = {
     "tiny": NetworkConfig("tiny", (24, 48, 96), (0, 2, 2), layers=2, heads=4),
+    "small": NetworkConfig("small", (24, 48, 144), (0, 2, 2), layers=3, heads=6),
     "base": NetworkConfig("base", (64, 96, 192), (1, 3, 4), layers=4, heads=8, reduction=4, fine_channels=64),
 }
 

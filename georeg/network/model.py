@@ -6,7 +6,7 @@ All coordinates here count pixel centres from 0. Images are (B, 1, H, W) with H 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,13 @@ class PairFeatures:
     fine1: Tensor
     modality0: Tensor | None
     modality1: Tensor | None
+
+
+    def float(self) -> PairFeatures:
+        """The same in single precision, as the losses and the softmaxes want it after an automatic cast."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        halves = {k: v.float() for k, v in values.items() if isinstance(v, Tensor) and v.is_floating_point()}
+        return replace(self, **halves)
 
 
 class MatchingNetwork(nn.Module):

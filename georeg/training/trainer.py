@@ -22,6 +22,8 @@ from georeg.engine.archive import Archive
 from georeg.engine.batch import TrainingBatch
 from georeg.errors import InputError, ResourceError, UsageError
 from georeg.network import config_by_name
+from georeg.network.devices import halves_pay
+from georeg.network.grow import grow_state
 from georeg.network.model import MatchingNetwork
 from georeg.network.state import fill_network, load_state, save_weights
 from georeg.network.weights import find_weights
@@ -92,16 +94,17 @@ def new_run(run: Path) -> Iterator[None]:
 class TrainingStep(nn.Module):
     """Network and loss as one module, so that gradients of all parameters are averaged over processes."""
 
-    def __init__(self, network: MatchingNetwork, weights: LossWeights) -> None:
+    def __init__(self, network: MatchingNetwork, weights: LossWeights, halves: bool) -> None:
         super().__init__()
         self.network = network
         self.weights = weights
+        self.halves = halves
 
     def forward(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, LossParts]:
         device = batch.view0.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.halves):
             features = self.network(batch.view0, batch.view1, batch.valid0, batch.valid1)
-        loss = matching_loss(self.network, features, batch, self.weights, generator)
+        loss = matching_loss(self.network, features.float(), batch, self.weights, generator)
         return loss.total, loss
 
 
@@ -135,7 +138,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = MatchingNetwork(config_by_name(config.network)).to(self.device)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.step_module = processes.wrap(TrainingStep(self.network, config.loss))
+        self.step_module = processes.wrap(TrainingStep(self.network, config.loss, halves_pay(self.device)))
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, config.weight_decay), fused=True)
         self.average = WeightAverage(self.network, config.ema_decay)
         self.generator = torch.Generator().manual_seed(config.seed + 7919 * processes.rank)
@@ -173,7 +176,10 @@ class Trainer:
         check_new_run(self.run)
         if init is not None:
             weights = find_weights(init)
-            fill_network(self.network, load_state(weights), str(weights.path))
+            state = load_state(weights)
+            if weights.config != self.network.config:
+                state = grow_state(state, weights.config, self.network)
+            fill_network(self.network, state, str(weights.path))
             self.average = WeightAverage(self.network, self.config.ema_decay)
         if self.processes.first:
             try:

@@ -23,7 +23,7 @@ def all_of(image):
     return torch.ones_like(image, dtype=torch.bool)
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("tiny", 0.5, 0.9), ("base", 4.0, 6.5)])
+@pytest.mark.parametrize(("name", "low", "high"), [("tiny", 0.5, 0.9), ("small", 1.6, 2.1), ("base", 4.0, 6.5)])
 def test_sizes(name, low, high):
     millions = sum(p.numel() for p in MatchingNetwork(CONFIGS[name]).parameters()) / 1e6
     assert low < millions < high
