@@ -104,8 +104,8 @@ class AttentionLayer(nn.Module):
         return query, rotate(key, rotary_table(*key_shape, step, channels, device))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Scaled dot-product attention, (B, heads, N, D); in single precision on CPUs, where its kernel for halves is slower."""
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention, (B, heads, N, D); in single precision on CPUs, whose kernel for halves is slow."""
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     with torch.autocast("cpu", enabled=False):

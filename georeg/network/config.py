@@ -27,7 +27,7 @@ class NetworkConfig:
         heads: attention heads.
         reduction: keys and values are this many times sparser along each axis than queries: 1, 2 or 4.
         fine_channels: width of the features at 1/2.
-        fine_window: side of the fine windows, odd, in positions of the 1/2 grid.
+        fine_window: side of the fine stage's templates, odd, in positions of the 1/2 grid.
         modality_token: whether each image is told what kind of image the other one is.
     """
 
@@ -38,7 +38,7 @@ class NetworkConfig:
     heads: int
     reduction: int = 2
     fine_channels: int = 24
-    fine_window: int = 5
+    fine_window: int = 11
     modality_token: bool = True
 
     def __post_init__(self) -> None:

@@ -60,8 +60,8 @@ def use_threads(count: int) -> None:
 def halves_pay(device: torch.device) -> bool:
     """Whether products of bfloat16 numbers are clearly faster than those of single precision there.
 
-    They are on CUDA. On CPUs it is measured: with the instructions for it they take less than half the time, without them
-    hundreds of times as long.
+    They are on CUDA. On CPUs it is measured: with the instructions for it they take less than half the time, without
+    them hundreds of times as long.
     """
     if device.type != "cpu":
         return True

@@ -1,4 +1,8 @@
-"""The fine stage at 1/2: 5x5 windows about each coarse match, dual softmax, then sub-pixel offsets in both images."""
+"""The fine stage at 1/2: learned features of a template about each coarse match, correlated at all shifts near it.
+
+A single feature of one sensor hardly tells its counterpart in another sensor's picture from that one's neighbours; a
+template of a hundred does. So features are learnt for the very correlation that classical template matching does.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ from torch import Tensor, nn
 from georeg.network.backbone import RepBlock
 from georeg.network.config import CELL_PX, FINE_PX, NetworkConfig
 
-INITIAL_SCALE = 8.0
-LARGEST_SCALE = 60.0
-LARGEST_OFFSET = 1.0
-HIDDEN = 48
+REACH = 3
+"""Largest shift looked at, in fine positions: what the coarse stage may miss by."""
+
+SHIFTS = 2 * REACH + 1
+INITIAL_SHARPNESS = 12.0
+LARGEST_SHARPNESS = 100.0
+FAINT = 1e-4
 FINE_PER_CELL = CELL_PX // FINE_PX
 
 
@@ -30,87 +37,104 @@ class FinePyramid(nn.Module):
         self.mix_quarter = RepBlock(c, c)
         self.up_quarter = nn.Conv2d(c, 4 * c, 1)
         self.lateral_half = nn.Conv2d(half, c, 1)
-        self.mix_half = RepBlock(c, c, activation=False)
+        self.mix_half = RepBlock(c, c)
+        self.last = RepBlock(c, c, activation=False)
 
     def forward(self, half: Tensor, quarter: Tensor, eighth: Tensor) -> Tensor:
         """(B, C, H / 2, W / 2) from features at 1/2, 1/4 and, after attention, 1/8."""
         x = self.mix_quarter(F.pixel_shuffle(self.up_eighth(eighth), 2) + self.lateral_quarter(quarter))
-        return self.mix_half(F.pixel_shuffle(self.up_quarter(x), 2) + self.lateral_half(half))
+        x = self.mix_half(F.pixel_shuffle(self.up_quarter(x), 2) + self.lateral_half(half))
+        return self.last(x)
+
+
+def saturate(x: Tensor) -> Tensor:
+    """Vectors along the last axis with lengths brought to [0, 1): how much a place has to say is learnt too."""
+    return x * torch.rsqrt(1 + x.square().sum(-1, keepdim=True))
 
 
 class FineMatcher(nn.Module):
-    """Finds, in two windows of the fine grid, the positions that correspond and their sub-pixel places."""
+    """Correlates a weighted template about one place with the surroundings of another."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.side = config.fine_window
-        self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
-        last = nn.Linear(HIDDEN, 4)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.offsets = nn.Sequential(nn.Linear(2 * config.fine_channels + 18, HIDDEN), nn.ReLU(), last)
+        self.half_side = config.fine_window // 2
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(INITIAL_SHARPNESS)))
+        self.log_width = nn.Parameter(torch.tensor(math.log(config.fine_window / 3)))
 
-    def windows(self, centre_xy: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Positions (M, side², 2) x, y of the windows about `centre_xy` (M, 2) int64, shifted to lie on the grid."""
-        reach = self.side // 2
-        step = torch.arange(-reach, reach + 1, device=centre_xy.device)
-        dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
-        limit = torch.tensor([shape[1], shape[0]], device=centre_xy.device) - 1 - reach
-        centre = torch.minimum(centre_xy.clamp(min=reach), limit)
-        return centre[:, None] + torch.stack([dx, dy], -1)
+    def scores(self, maps: tuple[Tensor, Tensor], image: Tensor, centre0: Tensor, centre1: Tensor) -> Tensor:
+        """(M, SHIFTS²) scaled normalised correlation of the template about `centre0` at all shifts about `centre1`.
 
-    def scores(self, window0: Tensor, window1: Tensor) -> Tensor:
-        """(M, side², side²) similarity of two windows' unit features (M, side², C)."""
-        return (window0 @ window1.transpose(1, 2)).float() * self.log_scale.exp().clamp(max=LARGEST_SCALE)
-
-    def sub_pixel(self, maps: tuple[Tensor, Tensor], image: Tensor, place0: Tensor, place1: Tensor) -> Tensor:
-        """Offsets (M, 4) x0, y0, x1, y1 in fine positions, within ±1, of matched places (M, 2) int64.
-
-        The features of both places and their similarity to the other place's surroundings decide.
+        Args:
+            maps: fine features (B, H / 2, W / 2, C) of both images.
+            image: (M,) int64 index into the batch.
+            centre0, centre1: (M, 2) int64 x, y on the fine grid. What lies off the grid counts as featureless.
         """
-        around0, around1 = (
-            gather_places(m, image, surroundings(p, m)) for m, p in zip(maps, (place0, place1), strict=True)
-        )
-        here0, here1 = around0[:, 4], around1[:, 4]
-        seen = [here0, here1, (around1 @ here0[..., None])[..., 0], (around0 @ here1[..., None])[..., 0]]
-        return torch.tanh(self.offsets(torch.cat(seen, -1))) * LARGEST_OFFSET
+        template = windows(maps[0], image, centre0, self.half_side)
+        around = windows(maps[1], image, centre1, self.half_side + REACH)
+        shifted = shifted_places(self.half_side, image.device)
+        weight = self.weight()
+        products = (template * weight[:, None]) @ around.transpose(1, 2)
+        correlation = products.gather(2, shifted.expand(len(products), -1, -1)).sum(1)
+        energy0 = (template.square().sum(-1) * weight).sum(1, keepdim=True)
+        energy1 = (around.square().sum(-1)[:, shifted] * weight[:, None]).sum(1)
+        sharpness = self.log_sharpness.exp().clamp(max=LARGEST_SHARPNESS)
+        return sharpness * correlation * torch.rsqrt(energy0 * energy1 + FAINT)
+
+    def weight(self) -> Tensor:
+        """(K,) what each place of the template counts: a Gaussian of learnt width, of sum 1."""
+        squared = steps(self.half_side, self.log_width.device).square().sum(-1)
+        return torch.softmax(-0.5 * squared * torch.exp(-2 * self.log_width), 0)
 
     def forward(
         self, maps: tuple[Tensor, Tensor], image: Tensor, centre0: Tensor, centre1: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Refine matches: pixel-centre places (M, 2), (M, 2) and the fine probability (M,).
 
-        Args:
-            maps: unit features (B, H / 2, W / 2, C) of both images.
-            image: (M,) int64 index into the batch.
-            centre0, centre1: (M, 2) int64 x, y on the fine grid, where the coarse stage put the match.
+        Arguments as of `scores`; `centre1` is where the coarse stage put the match.
         """
-        places = [
-            self.windows(c, (m.shape[1], m.shape[2])) for c, m in zip((centre0, centre1), maps, strict=True)
-        ]
-        scores = self.scores(*(gather_places(m, image, p) for m, p in zip(maps, places, strict=True)))
-        both = (scores.log_softmax(1) + scores.log_softmax(2)).flatten(1)
-        log_probability, best = both.max(1)
-        row = torch.arange(len(best), device=best.device)
-        place0, place1 = places[0][row, best // self.side**2], places[1][row, best % self.side**2]
-        offset = self.sub_pixel(maps, image, place0, place1)
-        return (
-            FINE_PX * (place0 + offset[:, :2]),
-            FINE_PX * (place1 + offset[:, 2:]),
-            log_probability.exp().sqrt(),
-        )
+        scores = self.scores(maps, image, centre0, centre1)
+        shift, probability = refined_shift(scores)
+        return FINE_PX * centre0.to(shift.dtype), FINE_PX * (centre1 - REACH + shift), probability
 
 
-def surroundings(place: Tensor, fine_map: Tensor) -> Tensor:
-    """The 3x3 places (M, 9, 2) about each place, kept on the grid."""
-    step = torch.arange(-1, 2, device=place.device)
+def refined_shift(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The best shift (M, 2) x, y from 0 to SHIFTS - 1, between whole ones too, and its probability (M,)."""
+    best = scores.argmax(1)
+    shift = torch.stack([best % SHIFTS, best // SHIFTS], -1)
+    offset, probability = expected_offset(scores, shift)
+    return shift + offset, probability
+
+
+def expected_offset(scores: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean offset (M, 2) x, y from `shift` (M, 2) int64 over its 3x3 surroundings, and their probability (M,)."""
+    place = shift[:, None] + steps(1, scores.device)
+    inside = ((place >= 0) & (place < SHIFTS)).all(-1)
+    place = place.clamp(0, SHIFTS - 1)
+    near = scores.log_softmax(1).gather(1, place[..., 1] * SHIFTS + place[..., 0])
+    near = near.masked_fill(~inside, -torch.inf)
+    weight = near.softmax(1)[..., None]
+    return (weight * steps(1, scores.device)).sum(1), near.exp().sum(1)
+
+
+def steps(reach: int, device: torch.device) -> Tensor:
+    """All (dx, dy) within ±reach, row by row: ((2 reach + 1)², 2) int64."""
+    step = torch.arange(-reach, reach + 1, device=device)
     dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
-    limit = torch.tensor([fine_map.shape[2], fine_map.shape[1]], device=place.device) - 1
-    return torch.minimum((place[:, None] + torch.stack([dx, dy], -1)).clamp(min=0), limit)
+    return torch.stack([dx, dy], -1)
 
 
-def gather_places(fine_map: Tensor, image: Tensor, place: Tensor) -> Tensor:
-    """Features (M, K, C) of `fine_map` (B, H, W, C) at places (M, K, 2) of images (M,)."""
-    _, h, w, c = fine_map.shape
+def shifted_places(half_side: int, device: torch.device) -> Tensor:
+    """(K, SHIFTS²) int64: where in a window wider by REACH each place of a template lies after each shift."""
+    side = 2 * (half_side + REACH) + 1
+    place = steps(half_side, device)[:, None] + steps(REACH, device) + half_side + REACH
+    return place[..., 1] * side + place[..., 0]
+
+
+def windows(fine_map: Tensor, image: Tensor, centre: Tensor, reach: int) -> Tensor:
+    """Features (M, (2 reach + 1)², C) about the places (M, 2) of images (M,), zero off the grid."""
+    margin = reach + FINE_PER_CELL  # the coarse stage may put a match a cell off the grid
+    padded = F.pad(fine_map, (0, 0, margin, margin, margin, margin))
+    _, h, w, c = padded.shape
+    place = centre[:, None] + steps(reach, centre.device) + margin
     flat = image[:, None] * (h * w) + place[..., 1] * w + place[..., 0]
-    return fine_map.reshape(-1, c).index_select(0, flat.flatten()).view(*flat.shape, c)
+    return padded.reshape(-1, c).index_select(0, flat.flatten()).view(*flat.shape, c)

@@ -17,14 +17,16 @@ from georeg.network.config import NetworkConfig
 from georeg.network.model import MatchingNetwork
 
 NEW_DESCRIPTOR_SHARE = 0.1
-"""New dimensions of the descriptor begin this small: at zero they would get no gradient, as both images' would be zero."""
+"""New dimensions of the descriptor begin this small; were both images' zero, they would get no gradient."""
 
 ROW_BLOCKS = {"key_value": 2}
 COLUMN_BLOCKS = {"expand": 2, "classify": 2}
 """Matrices whose rows or columns are several vectors one after the other, each of which grows at its own end."""
 
 
-def grow_state(state: Mapping[str, Tensor], before: NetworkConfig, network: MatchingNetwork) -> dict[str, Tensor]:
+def grow_state(
+    state: Mapping[str, Tensor], before: NetworkConfig, network: MatchingNetwork
+) -> dict[str, Tensor]:
     """State of `network`, freshly made, with what a smaller network has learnt.
 
     Args:
@@ -47,8 +49,10 @@ def grow_state(state: Mapping[str, Tensor], before: NetworkConfig, network: Matc
 
 def check_growth(before: NetworkConfig, after: NetworkConfig) -> None:
     """Raise InputError unless a network of shape `after` can hold one of shape `before`."""
-    wider = after.heads * before.channels[2] == before.heads * after.channels[2] and after.heads >= before.heads
-    same = ("blocks", "reduction", "fine_channels", "fine_window", "modality_token")
+    wider = (
+        after.heads * before.channels[2] == before.heads * after.channels[2] and after.heads >= before.heads
+    )
+    same = ("blocks", "reduction", "fine_channels", "modality_token")
     alike = all(getattr(before, name) == getattr(after, name) for name in same)
     deeper = after.layers >= before.layers
     if not (wider and deeper and alike and before.channels[:2] == after.channels[:2]):

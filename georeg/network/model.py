@@ -7,6 +7,7 @@ All coordinates here count pixel centres from 0. Images are (B, 1, H, W) with H 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +17,11 @@ from georeg.network.attention import Interaction
 from georeg.network.backbone import Backbone, RepBlock, Stem
 from georeg.network.coarse import CoarseMatches, CoarseSimilarity, match_cells
 from georeg.network.config import CELL_PX, NetworkConfig
-from georeg.network.fine import FINE_PER_CELL, FineMatcher, FinePyramid
+from georeg.network.fine import FINE_PER_CELL, FineMatcher, FinePyramid, saturate
 from georeg.network.modality import ModalityToken
 
-FINE_MATCHES = 512
-"""Matches refined at once: each takes 15 kB in passing."""
+FINE_MATCHES = 128
+"""Matches refined at once: each takes 200 kB in passing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PairFeatures:
         coarse0, coarse1: (B, N, C) scaled descriptors of the cells, row by row.
         shape0, shape1: (rows, cols) of the coarse grids.
         cells0, cells1: (B, N) bool, valid cells.
-        fine0, fine1: (B, H / 2, W / 2, C) unit features.
+        fine0, fine1: (B, H / 2, W / 2, C) features no longer than 1.
         modality0, modality1: (B, 5) category logits; None in a network without the token.
     """
 
@@ -46,12 +47,15 @@ class PairFeatures:
     modality0: Tensor | None
     modality1: Tensor | None
 
-
     def float(self) -> PairFeatures:
         """The same in single precision, as the losses and the softmaxes want it after an automatic cast."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        halves = {k: v.float() for k, v in values.items() if isinstance(v, Tensor) and v.is_floating_point()}
-        return replace(self, **halves)
+        tensors: dict[str, Any] = {
+            name: value.float()
+            for name, value in values.items()
+            if isinstance(value, Tensor) and value.dtype != torch.bool
+        }
+        return replace(self, **tensors)
 
 
 class MatchingNetwork(nn.Module):
@@ -116,7 +120,7 @@ class MatchingNetwork(nn.Module):
     def fine_maps(
         self, first: tuple[tuple[Tensor, ...], Tensor], second: tuple[tuple[Tensor, ...], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Unit features at 1/2 (B, H / 2, W / 2, C) of both images."""
+        """Fine features (B, H / 2, W / 2, C) of both images."""
         if first[1].shape != second[1].shape:
             return self.fine_map(*first), self.fine_map(*second)
         levels = tuple(torch.cat(pair) for pair in zip(first[0], second[0], strict=True))
@@ -125,7 +129,7 @@ class MatchingNetwork(nn.Module):
 
     def fine_map(self, levels: tuple[Tensor, ...], x: Tensor) -> Tensor:
         fine = self.pyramid(levels[0], levels[1], x.permute(0, 3, 1, 2))
-        return F.normalize(fine.permute(0, 2, 3, 1), dim=-1)
+        return saturate(fine.permute(0, 2, 3, 1).float())
 
     def matches(self, features: PairFeatures, threshold: float) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each pair of the batch its matches: places (M, 2) in both images, pixel centres, and confidence (M,)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from georeg.engine.batch import TrainingBatch
 from georeg.network.coarse import similarity
 from georeg.network.config import CELL_PX, FINE_PX
-from georeg.network.fine import FINE_PER_CELL, FineMatcher, gather_places
+from georeg.network.fine import FINE_PER_CELL, REACH, SHIFTS, FineMatcher, expected_offset, refined_shift
 from georeg.network.model import MatchingNetwork, PairFeatures
 
 FINE_TOLERANCE_PX = 0.6
@@ -30,11 +30,11 @@ class LossWeights:
     """
 
     coarse: float = 1.0
-    fine: float = 0.3
+    fine: float = 0.5
     sub_pixel: float = 0.3
     modality: float = 0.05
     focusing: float = 1.0
-    fine_matches: int = 48
+    fine_matches: int = 64
 
 
 @dataclass(frozen=True)
@@ -168,33 +168,41 @@ def fine_losses(
     count: int,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
-    """Dual-softmax likelihood in the fine windows and sub-pixel residual, at `count` true matches of each pair."""
+    """Cross-entropy of the shift and distance of the mean shift from the truth, at `count` true matches of each pair.
+
+    Parts: "fine" and "sub_pixel" are trained, the latter about the true shift; "fine_px" is the mean distance in pixels
+    where the answer is looked for as in use.
+    """
     image, cell, centre1 = draw_matches(batch, features, count, generator)
     maps = (features.fine0, features.fine1)
+    columns = features.shape0[1]
+    centre0 = torch.stack([cell % columns, cell // columns], -1) * FINE_PER_CELL
+    truth = flow_at(batch.flow01, image, (centre0 * FINE_PX)[:, None])[:, 0] / FINE_PX
+    within = ((truth - centre1).abs() <= REACH).all(-1)
+    image, centre0, centre1, truth = (t[within] for t in (image, centre0, centre1, truth))
     if len(image) == 0:
         heads = torch.stack([parameter.sum() for parameter in fine.parameters()])
         nothing = (features.fine0.sum() + features.fine1.sum() + heads.sum()) * 0
         return {"fine": nothing, "sub_pixel": nothing, "fine_px": nothing}
-    columns = features.shape0[1]
-    centre0 = torch.stack([cell % columns, cell // columns], -1) * FINE_PER_CELL
-    places0 = fine.windows(centre0, (maps[0].shape[1], maps[0].shape[2]))
-    places1 = fine.windows(centre1, (maps[1].shape[1], maps[1].shape[2]))
-    scores = fine.scores(gather_places(maps[0], image, places0), gather_places(maps[1], image, places1))
-    target = flow_at(batch.flow01, image, places0 * FINE_PX) / FINE_PX
-    place, known = place_in_window(target, places1, fine.side)
-    log_p = scores.log_softmax(2).gather(2, place[..., None]) + scores.log_softmax(1).gather(
-        2, place[..., None]
-    )
-    log_p = log_p[..., 0]
-    loss = (-log_p * known).sum() / known.sum().clamp(min=1)
-    chosen = log_p.detach().masked_fill(~known, NEVER).argmax(1)
-    row = torch.arange(len(image), device=image.device)
-    place0, place1 = places0[row, chosen], places1[row, place[row, chosen]]
-    residual = sub_pixel_residual(fine, maps, batch, image, place0, place1)
-    usable = known.any(1) & residual.isfinite()
-    residual = torch.where(usable, residual, torch.zeros_like(residual))
-    mean = residual.sum() / usable.sum().clamp(min=1)
-    return {"fine": loss, "sub_pixel": mean, "fine_px": mean}
+    scores = fine.scores(maps, image, centre0, centre1)
+    shift = truth - centre1 + REACH
+    nearest = shift.round().long()
+    offset, _ = expected_offset(scores, nearest)
+    distance = torch.sqrt((nearest + offset - shift).square().sum(-1) + 1e-4)
+    found, _ = refined_shift(scores.detach())
+    return {
+        "fine": shift_loss(scores, shift),
+        "sub_pixel": FINE_PX * distance.mean(),
+        "fine_px": FINE_PX * (found - shift).norm(dim=1).mean(),
+    }
+
+
+def shift_loss(scores: Tensor, shift: Tensor) -> Tensor:
+    """Mean cross-entropy of scores (M, SHIFTS²), the truth (M, 2) shared bilinearly by the four shifts about it."""
+    every = torch.arange(SHIFTS, device=scores.device)
+    along = (1 - (every - shift[..., None]).abs()).clamp(min=0)
+    target = (along[:, 1, :, None] * along[:, 0, None, :]).flatten(1)
+    return -(target * scores.log_softmax(1)).sum(1).mean()
 
 
 def draw_matches(
@@ -221,55 +229,6 @@ def draw_matches(
 def flow_at(flow: Tensor, image: Tensor, place: Tensor) -> Tensor:
     """Flow (B, H, W, 2) at whole pixels (M, K, 2) x, y of images (M,): (M, K, 2)."""
     return flow[image[:, None], place[..., 1], place[..., 0]]
-
-
-def place_in_window(target: Tensor, places: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Which position of the window is nearest to each target, and whether the target lies in it.
-
-    Args:
-        target: (M, K, 2) on the fine grid, NaN where unknown.
-        places: (M, side², 2) the window.
-    """
-    relative = target - places[:, :1]
-    known = torch.isfinite(relative).all(-1)
-    index = torch.where(known[..., None], relative, torch.zeros_like(relative)).round().long()
-    known = known & ((index >= 0) & (index < side)).all(-1)
-    index = index.clamp(0, side - 1)
-    return index[..., 1] * side + index[..., 0], known
-
-
-def sub_pixel_residual(
-    fine: FineMatcher,
-    maps: tuple[Tensor, Tensor],
-    batch: TrainingBatch,
-    image: Tensor,
-    place0: Tensor,
-    place1: Tensor,
-) -> Tensor:
-    """Distance in pixels (M,) between where the refined point of view 0 truly goes and the refined point of view 1."""
-    offset = fine.sub_pixel(maps, image, place0, place1)
-    height, width = batch.flow01.shape[1:3]
-    point0 = FINE_PX * (place0 + offset[:, :2])
-    corner = torch.minimum(
-        point0.detach().floor().long().clamp(min=0),
-        torch.tensor([width - 2, height - 2], device=image.device),
-    )
-    shift = point0 - corner
-    base = flow_at(batch.flow01, image, corner[:, None])[:, 0]
-    along_x = (
-        flow_at(batch.flow01, image, (corner + torch.tensor([1, 0], device=image.device))[:, None])[:, 0]
-        - base
-    )
-    along_y = (
-        flow_at(batch.flow01, image, (corner + torch.tensor([0, 1], device=image.device))[:, None])[:, 0]
-        - base
-    )
-    finite = (base + along_x + along_y).isfinite().all(-1, keepdim=True)
-    base, along_x, along_y = (torch.where(finite, t, torch.zeros_like(t)) for t in (base, along_x, along_y))
-    truth = base + shift[:, :1] * along_x + shift[:, 1:] * along_y
-    residual = truth - FINE_PX * (place1 + offset[:, 2:])
-    distance = torch.sqrt((residual**2).sum(-1) + 1e-4)
-    return torch.where(finite[:, 0], distance, torch.full_like(distance, torch.nan))
 
 
 def modality_loss(logits0: Tensor, logits1: Tensor, batch: TrainingBatch) -> dict[str, Tensor]:

@@ -23,7 +23,9 @@ def all_of(image):
     return torch.ones_like(image, dtype=torch.bool)
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("tiny", 0.5, 0.9), ("small", 1.6, 2.1), ("base", 4.0, 6.5)])
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("tiny", 0.5, 0.9), ("small", 1.6, 2.1), ("base", 4.0, 6.5)]
+)
 def test_sizes(name, low, high):
     millions = sum(p.numel() for p in MatchingNetwork(CONFIGS[name]).parameters()) / 1e6
     assert low < millions < high
@@ -35,7 +37,7 @@ def test_an_image_matches_itself_in_place(network):
     features = network(image, image, all_of(image), all_of(image))
     place0, place1, confidence = network.matches(features, 0.0)[0]
     assert len(confidence) >= 12 * 16 // 2
-    torch.testing.assert_close(place0, place1)
+    torch.testing.assert_close(place0, place1, atol=0.01, rtol=0)
 
 
 @torch.inference_mode()

@@ -1,15 +1,20 @@
+import math
+from dataclasses import replace
+
+import pytest
 import torch
 
 from georeg.engine.batch import TrainingBatch
 from georeg.network import CONFIGS
+from georeg.network.fine import SHIFTS
 from georeg.network.model import MatchingNetwork, PairFeatures
 from georeg.training.losses import (
     LossWeights,
     cells_about,
     direction_loss,
+    fine_losses,
     matching_loss,
-    place_in_window,
-    sub_pixel_residual,
+    shift_loss,
 )
 
 SIDE = 64
@@ -96,21 +101,30 @@ def test_nine_cells_about_a_point():
     torch.testing.assert_close(distance[0, 0, 5], torch.tensor([0.8, 0.0]))
 
 
-def test_place_in_window():
-    y, x = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
-    window = torch.stack([x, y], -1).view(1, 25, 2) + torch.tensor([10, 20])
-    target = torch.tensor([[[12.3, 20.6], [9.4, 20.0], [torch.nan, torch.nan]]])
-    place, known = place_in_window(target, window, 5)
-    assert known[0].tolist() == [True, False, False]
-    assert window[0, place[0, 0]].tolist() == [12, 21]
+def test_the_shift_between_four_is_shared_by_them():
+    scores = torch.full((1, SHIFTS, SHIFTS), -30.0)
+    scores[0, 4:6, 1:3] = torch.tensor([[0.75 * 0.7, 0.25 * 0.7], [0.75 * 0.3, 0.25 * 0.3]]).log()
+    entropy = -(scores.exp() * scores).sum()
+    assert shift_loss(scores.flatten(1), torch.tensor([[1.25, 4.3]])) == pytest.approx(
+        entropy.item(), abs=1e-4
+    )
+    assert shift_loss(scores.flatten(1), torch.tensor([[1.25, 3.3]])) > entropy + 1
 
 
-def test_sub_pixel_residual_is_the_distance_to_the_truth():
+def test_fine_losses_measure_the_distance_to_the_truth():
     network = MatchingNetwork(CONFIGS["tiny"])
+    with torch.no_grad():
+        network.fine.log_sharpness.fill_(math.log(100.0))
     batch, one = moved_batch(dx=17.0, dy=8.0), features()
-    place0, place1 = torch.tensor([[15, 10]]), torch.tensor([[6, 6]])
-    found = sub_pixel_residual(network.fine, (one.fine0, one.fine1), batch, torch.tensor([0]), place0, place1)
-    assert abs(found.item() - 1.0) < 0.01, "30 - 17 is 13; the untrained fine stage says 12"
+    moved = replace(one, fine1=one.fine0.roll((-4, -8), (1, 2)))  # 16 and 8 pixels: one less than the truth
+    found = fine_losses(network.fine, moved, batch, 64, torch.Generator().manual_seed(0))
+    assert found["fine_px"] == pytest.approx(1.0, abs=0.05)
+    right = fine_losses(
+        network.fine, moved, moved_batch(dx=16.0, dy=8.0), 64, torch.Generator().manual_seed(0)
+    )
+    assert right["fine_px"] < 0.05
+    assert right["sub_pixel"] < 0.1
+    assert right["fine"] < found["fine"]
 
 
 def test_every_parameter_learns_something():

@@ -12,7 +12,9 @@ from georeg.training.trainer import TrainingStep
 from .test_losses import moved_batch
 
 
-@pytest.mark.parametrize(("half", "single", "pays"), [(1.0, 2.5, True), (1.0, 1.1, False), (300.0, 1.0, False)])
+@pytest.mark.parametrize(
+    ("half", "single", "pays"), [(1.0, 2.5, True), (1.0, 1.1, False), (300.0, 1.0, False)]
+)
 def test_halves_are_used_where_they_are_clearly_faster(monkeypatch, half, single, pays):
     seconds = {torch.bfloat16: half, torch.float32: single}
     monkeypatch.setattr(devices, "fastest_product", lambda matrix: seconds[matrix.dtype])
@@ -29,7 +31,7 @@ def test_a_step_with_halves_is_nearly_the_step_without():
     found = {}
     for halves in (False, True):
         network.zero_grad()
-        total, loss = TrainingStep(network, LossWeights(), halves)(batch, torch.Generator().manual_seed(0))
+        total, _ = TrainingStep(network, LossWeights(), halves)(batch, torch.Generator().manual_seed(0))
         total.backward()
         gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
         found[halves] = total.item(), gradient

@@ -1,0 +1,96 @@
+"""The fine stage: template correlation of learned features."""
+
+import pytest
+import torch
+
+from georeg.network import CONFIGS
+from georeg.network.fine import (
+    REACH,
+    SHIFTS,
+    FineMatcher,
+    refined_shift,
+    saturate,
+    shifted_places,
+    steps,
+    windows,
+)
+
+
+def field(seed=0, rows=40, columns=48):
+    return torch.randn(1, rows, columns, 24, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def matcher():
+    return FineMatcher(CONFIGS["tiny"])
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -2), (-3, 3), (1, 2)])
+@torch.inference_mode()
+def test_a_shifted_picture_is_found_at_its_shift(matcher, shift):
+    image = saturate(field())
+    moved = image.roll((shift[1], shift[0]), (1, 2))
+    centre = torch.tensor([[12, 15], [30, 20], [20, 25]])
+    place0, place1, probability = matcher((image, moved), torch.zeros(3, dtype=torch.int64), centre, centre)
+    torch.testing.assert_close(place0, 2.0 * centre)
+    torch.testing.assert_close(
+        place1 - place0, 2.0 * torch.tensor(shift).expand(3, 2).float(), atol=0.05, rtol=0
+    )
+    assert (probability > 0.9).all()
+
+
+@torch.inference_mode()
+def test_half_a_position_is_found_too(matcher):
+    smooth = torch.nn.functional.avg_pool2d(field(rows=80, columns=96).permute(0, 3, 1, 2), 9, 1, 4)
+    image, moved = smooth[..., ::2, ::2], smooth[..., ::2, 1::2]
+    centre = torch.tensor([[20, 20], [15, 22], [30, 18]])
+    maps = tuple(saturate(10 * m.permute(0, 2, 3, 1)) for m in (image, moved))
+    place0, place1, _ = matcher(maps, torch.zeros(3, dtype=torch.int64), centre, centre)
+    torch.testing.assert_close(place1 - place0, torch.tensor([[-1.0, 0.0]]).expand(3, 2), atol=0.35, rtol=0)
+
+
+@torch.inference_mode()
+def test_nothing_to_see_means_no_certainty(matcher):
+    flat = torch.zeros(1, 40, 48, 24)
+    centre = torch.tensor([[20, 20]])
+    _, place1, probability = matcher((flat, flat), torch.tensor([0]), centre, centre)
+    assert probability.item() <= 9.001 / SHIFTS**2
+    assert place1.isfinite().all()
+
+
+@torch.inference_mode()
+def test_matches_at_the_border_stay_finite_and_near(matcher):
+    image = saturate(field())
+    centre = torch.tensor([[0, 0], [47, 39], [-4, 43]])
+    _, place1, probability = matcher((image, image), torch.zeros(3, dtype=torch.int64), centre, centre)
+    assert probability.isfinite().all()
+    assert ((place1 - 2 * centre).abs() <= 2 * REACH + 2).all()
+
+
+def test_windows_are_zero_off_the_grid():
+    found = windows(torch.ones(1, 5, 6, 2), torch.tensor([0]), torch.tensor([[0, 4]]), 1)
+    assert found[0, :, 0].tolist() == [0, 1, 1, 0, 1, 1, 0, 0, 0]
+
+
+def test_shifted_places():
+    side = 2 * (1 + REACH) + 1
+    found = shifted_places(1, torch.device("cpu"))
+    assert found.shape == (9, SHIFTS**2)
+    for place, (x, y) in enumerate(steps(1, torch.device("cpu")).tolist()):
+        for shift, (dx, dy) in enumerate(steps(REACH, torch.device("cpu")).tolist()):
+            assert found[place, shift] == (y + dy + 1 + REACH) * side + x + dx + 1 + REACH
+
+
+def test_the_weight_is_a_gaussian_of_sum_one(matcher):
+    weight = matcher.weight().view(11, 11)
+    assert weight.sum().item() == pytest.approx(1)
+    assert weight.argmax() == 60
+    torch.testing.assert_close(weight, weight.T)
+
+
+def test_a_peak_at_the_rim_is_read_from_what_is_there():
+    scores = torch.zeros(1, SHIFTS, SHIFTS)
+    scores[0, 0, 6] = 20.0
+    shift, probability = refined_shift(scores.flatten(1))
+    torch.testing.assert_close(shift, torch.tensor([[6.0, 0.0]]), atol=1e-3, rtol=0)
+    assert probability > 0.99
