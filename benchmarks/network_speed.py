@@ -101,7 +101,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--networks", nargs="+", default=["tiny"], choices=list(CONFIGS))
+    parser.add_argument("--networks", nargs="+", default=["small"], choices=list(CONFIGS))
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
     if arguments.threads:

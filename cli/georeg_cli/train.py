@@ -20,7 +20,7 @@ EXIT_INTERRUPTED = 130
 
 train_options = options.combined(
     click.option("-o", "--output", "run", metavar="RUN", help="Folder of the run: weights, checkpoint, log, curves."),
-    click.option("--network", metavar="tiny|base", help="Size of the network. [default: tiny]"),
+    click.option("--network", metavar="tiny|small|base", help="Size of the network. [default: as --init, else small]"),
     click.option("--config", metavar="FILE",
                  help="JSON of stages and settings, such as RUN/config.json of another run."),
     click.option("--stage", "stages", multiple=True, metavar="NAME",
@@ -60,7 +60,7 @@ def train(archive: tuple[str, ...], run: str | None, benchmark: str | None, shee
     Examples:
       georeg train scenes/ -o run
       georeg train scenes/ -o run --resume --max-minutes 30
-      georeg train scenes/ -o tuned --init tiny --stage finetune
+      georeg train scenes/ -o tuned --init small --stage finetune
       georeg train scenes/ --preview sheet.png
     """
     from georeg.training import TrainOptions

@@ -138,7 +138,7 @@ class NetworkMatcher:
         given = [self.category(modality, len(pairs)) for modality in self.given]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             features = self.network(moving, reference, moving_valid, reference_valid, *given)
-        found = self.network.matches(features, self.threshold)
+        found = self.network.matches(features.float(), self.threshold)
         whole = [inside(to_correspondences(*f), pair) for f, pair in zip(found, pairs, strict=True)]
         return [most_confident(one, self.most) for one in whole]
 

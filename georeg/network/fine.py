@@ -71,18 +71,17 @@ class FineMatcher(nn.Module):
         """
         template = windows(maps[0], image, centre0, self.half_side)
         around = windows(maps[1], image, centre1, self.half_side + REACH)
-        shifted = shifted_places(self.half_side, image.device)
         weight = self.weight()
-        products = (template * weight[:, None]) @ around.transpose(1, 2)
-        correlation = products.gather(2, shifted.expand(len(products), -1, -1)).sum(1)
-        energy0 = (template.square().sum(-1) * weight).sum(1, keepdim=True)
-        energy1 = (around.square().sum(-1)[:, shifted] * weight[:, None]).sum(1)
+        weighted = template * (weight[:, None] * weight)[..., None]
+        energy0 = (weighted * template).sum((1, 2, 3))[:, None, None]
+        slide = sliding(weight)
+        energy1 = slide @ around.square().sum(-1) @ slide.T
         sharpness = self.log_sharpness.exp().clamp(max=LARGEST_SHARPNESS)
-        return sharpness * correlation * torch.rsqrt(energy0 * energy1 + FAINT)
+        return (sharpness * correlate(weighted, around) * torch.rsqrt(energy0 * energy1 + FAINT)).flatten(1)
 
     def weight(self) -> Tensor:
-        """(K,) what each place of the template counts: a Gaussian of learnt width, of sum 1."""
-        squared = steps(self.half_side, self.log_width.device).square().sum(-1)
+        """(side,) what the places of the template count along each axis: a Gaussian of learnt width, of sum 1."""
+        squared = torch.arange(-self.half_side, self.half_side + 1, device=self.log_width.device).square()
         return torch.softmax(-0.5 * squared * torch.exp(-2 * self.log_width), 0)
 
     def forward(
@@ -123,18 +122,35 @@ def steps(reach: int, device: torch.device) -> Tensor:
     return torch.stack([dx, dy], -1)
 
 
-def shifted_places(half_side: int, device: torch.device) -> Tensor:
-    """(K, SHIFTS²) int64: where in a window wider by REACH each place of a template lies after each shift."""
-    side = 2 * (half_side + REACH) + 1
-    place = steps(half_side, device)[:, None] + steps(REACH, device) + half_side + REACH
-    return place[..., 1] * side + place[..., 0]
+def correlate(template: Tensor, around: Tensor) -> Tensor:
+    """(M, SHIFTS, SHIFTS) products of templates (M, s, s, C) with their surroundings (M, s + 2 REACH, ..., C), y first.
+
+    Rows of the template are multiplied with all rows of the surroundings, shift along x by shift: half the time of one
+    product of all places, of which most are not wanted.
+    """
+    side, channels = template.shape[2:]
+    rows, other_rows = template.flatten(2), around.flatten(2)
+    down = torch.arange(side, device=template.device)[:, None] + torch.arange(SHIFTS, device=template.device)
+    columns = []
+    for shift in range(SHIFTS):
+        part = other_rows[..., shift * channels : (shift + side) * channels]
+        products = rows @ part.transpose(1, 2)
+        columns.append(products.gather(2, down.expand(len(products), -1, -1)).sum(1))
+    return torch.stack(columns, -1)
+
+
+def sliding(weight: Tensor) -> Tensor:
+    """(SHIFTS, s + 2 REACH): the weights (s,) at all their shifts, one a row."""
+    padded = F.pad(weight, (0, SHIFTS))
+    return padded.repeat(SHIFTS)[: SHIFTS * (len(padded) - 1)].view(SHIFTS, -1)
 
 
 def windows(fine_map: Tensor, image: Tensor, centre: Tensor, reach: int) -> Tensor:
-    """Features (M, (2 reach + 1)², C) about the places (M, 2) of images (M,), zero off the grid."""
+    """Features (M, 2 reach + 1, 2 reach + 1, C) about the places (M, 2) of images (M,), zero off the grid."""
     margin = reach + FINE_PER_CELL  # the coarse stage may put a match a cell off the grid
     padded = F.pad(fine_map, (0, 0, margin, margin, margin, margin))
     _, h, w, c = padded.shape
     place = centre[:, None] + steps(reach, centre.device) + margin
     flat = image[:, None] * (h * w) + place[..., 1] * w + place[..., 0]
-    return padded.reshape(-1, c).index_select(0, flat.flatten()).view(*flat.shape, c)
+    side = 2 * reach + 1
+    return padded.reshape(-1, c).index_select(0, flat.flatten()).view(-1, side, side, c)

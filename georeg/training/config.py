@@ -62,7 +62,7 @@ class TrainingConfig:
         seed: of everything drawn.
     """
 
-    network: str = "tiny"
+    network: str = "small"
     stages: tuple[Stage, ...] = ()
     weight_decay: float = 0.02
     clip_norm: float = 1.0
@@ -124,7 +124,7 @@ def _check_numbers(part: Stage | LossWeights | TrainingConfig) -> None:
 
 def default_training(network: str) -> TrainingConfig:
     """The cascade a network is trained with unless a config file says otherwise."""
-    if network == "tiny":
+    if network != "base":
         stages = (
             Stage("pretrain", 1500, appearance=False, real_share=0.0, largest_turn_deg=25.0),
             Stage("finetune", 12000, learning_rate=1.5e-3),

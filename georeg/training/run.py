@@ -13,6 +13,7 @@ from georeg.engine.archive import Archive, read_archive
 from georeg.engine.preview import check_sheet, write_preview
 from georeg.errors import InputError, UsageError
 from georeg.network import config_by_name
+from georeg.network.weights import find_weights
 from georeg.training.config import TrainingConfig, default_training
 from georeg.training.processes import join_processes
 from georeg.training.source import engine_config
@@ -26,7 +27,7 @@ class TrainOptions:
     """What a user can ask of a slice of training.
 
     Attributes:
-        network: config of the network; None takes the config file's.
+        network: name of its shape; None takes the config file's, or that of `init`, or "small".
         config: JSON file of a TrainingConfig; None takes the network's default cascade.
         stages: only these stages of it.
         init: weights to begin with, a name or file.
@@ -110,10 +111,15 @@ def run_config(run: Path, options: TrainOptions) -> TrainingConfig:
         if options.network not in (None, config.network):
             raise UsageError(f"{options.config} is for network {config.network!r}, not {options.network!r}")
     else:
-        config = default_training(options.network or "tiny")
+        config = default_training(options.network or network_of(options.init))
     if options.stages:
         config = config.only(options.stages)
     return config if options.seed is None else replace(config, seed=options.seed)
+
+
+def network_of(init: str | Path | None) -> str:
+    """The network that these weights belong to; without any, the one that is shipped."""
+    return find_weights(init).config.name if init is not None else "small"
 
 
 def read_config(path: Path) -> TrainingConfig:

@@ -33,7 +33,7 @@ def main(arguments):
         say_version()
     command = arguments[0]
     if command == "doctor":
-        answer({"devices": [{"device": "cpu", "description": "2 threads"}], "weights": [{"name": "tiny"}]})
+        answer({"devices": [{"device": "cpu", "description": "2 threads"}], "weights": [{"name": "small"}]})
     log(arguments)
     end_badly(arguments)
     if MODE in ("sleep", "stubborn"):

@@ -39,7 +39,7 @@ def test_the_test_button_asks_the_doctor(page):
     page.test_button.click()
     wait_for(page.test_button.isEnabled, "the doctor")
     assert page.answer.text().startswith("georeg 0.1.0 works.")
-    assert "Device: cpu (2 threads)\nWeights: tiny" in page.answer.text()
+    assert "Device: cpu (2 threads)\nWeights: small" in page.answer.text()
 
 
 @pytest.mark.parametrize(("mode", "words"), [("old", "too old"), ("alien", "does not answer like georeg")])

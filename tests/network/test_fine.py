@@ -4,16 +4,7 @@ import pytest
 import torch
 
 from georeg.network import CONFIGS
-from georeg.network.fine import (
-    REACH,
-    SHIFTS,
-    FineMatcher,
-    refined_shift,
-    saturate,
-    shifted_places,
-    steps,
-    windows,
-)
+from georeg.network.fine import FAINT, REACH, SHIFTS, FineMatcher, refined_shift, saturate, sliding, windows
 
 
 def field(seed=0, rows=40, columns=48):
@@ -69,23 +60,35 @@ def test_matches_at_the_border_stay_finite_and_near(matcher):
 
 def test_windows_are_zero_off_the_grid():
     found = windows(torch.ones(1, 5, 6, 2), torch.tensor([0]), torch.tensor([[0, 4]]), 1)
-    assert found[0, :, 0].tolist() == [0, 1, 1, 0, 1, 1, 0, 0, 0]
+    assert found[0, ..., 0].tolist() == [[0, 1, 1], [0, 1, 1], [0, 0, 0]]
 
 
-def test_shifted_places():
-    side = 2 * (1 + REACH) + 1
-    found = shifted_places(1, torch.device("cpu"))
-    assert found.shape == (9, SHIFTS**2)
-    for place, (x, y) in enumerate(steps(1, torch.device("cpu")).tolist()):
-        for shift, (dx, dy) in enumerate(steps(REACH, torch.device("cpu")).tolist()):
-            assert found[place, shift] == (y + dy + 1 + REACH) * side + x + dx + 1 + REACH
+@torch.inference_mode()
+def test_the_scores_are_the_weighted_normalised_correlation(matcher):
+    maps = saturate(field(1)), saturate(field(2))
+    centre0, centre1 = torch.tensor([[14, 20]]), torch.tensor([[20, 17]])
+    scores = matcher.scores(maps, torch.tensor([0]), centre0, centre1).view(SHIFTS, SHIFTS)
+    weight = (matcher.weight()[:, None] * matcher.weight())[..., None]
+    template = maps[0][0, 15:26, 9:20]
+    for dx, dy in ((0, 0), (-3, 2), (3, 3)):
+        window = maps[1][0, 17 + dy - 5 : 17 + dy + 6, 20 + dx - 5 : 20 + dx + 6]
+        energy = (weight * template**2).sum() * (weight * window**2).sum()
+        expected = matcher.log_sharpness.exp() * (weight * template * window).sum() / (energy + FAINT).sqrt()
+        assert scores[dy + REACH, dx + REACH].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_the_weight_is_a_gaussian_of_sum_one(matcher):
-    weight = matcher.weight().view(11, 11)
+    weight = matcher.weight()
     assert weight.sum().item() == pytest.approx(1)
-    assert weight.argmax() == 60
-    torch.testing.assert_close(weight, weight.T)
+    assert weight.argmax() == 5
+    torch.testing.assert_close(weight, weight.flip(0))
+
+
+def test_sliding():
+    found = sliding(torch.tensor([1.0, 2.0]))
+    assert found.shape == (SHIFTS, 2 + 2 * REACH)
+    for shift in range(SHIFTS):
+        assert found[shift].tolist() == [0] * shift + [1, 2] + [0] * (2 * REACH - shift)
 
 
 def test_a_peak_at_the_rim_is_read_from_what_is_there():

@@ -36,7 +36,7 @@ def test_matching_a_well_geocoded_pair_imports_no_torch(small_pair):
         "print(found.quality.verdict, found.run['weights'], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["pass", "tiny", "False"], done.stdout + done.stderr
+    assert done.stdout.split() == ["pass", "small", "False"], done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("threads", "ahead"), [(0, 1), (1, 2), (3, 4)])

@@ -43,6 +43,7 @@ def config_file(tmp_path):
     """Two stages of a few steps."""
     easy = {"batch": 2, "crop_px": 64, "warmup": 2, "learning_rate": 2e-3, "real_share": 0.0}
     config = TrainingConfig(
+        network="tiny",
         stages=(Stage("pretrain", 4, appearance=False, **easy), Stage("finetune", 4, **easy)),
         log_every=1,
         validate_every=4,

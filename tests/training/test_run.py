@@ -18,6 +18,7 @@ from georeg.errors import InputError, ResourceError, UsageError
 from georeg.network.state import load_network, load_state
 from georeg.network.weights import find_weights
 from georeg.training import Stage, TrainingConfig, TrainOptions, train
+from georeg.training.run import network_of
 
 from ..conftest import full_disk
 from ..rasters import write
@@ -141,6 +142,26 @@ def test_what_needs_rasterio_says_so(scenes, config_file, tmp_path):
     assert "skipped 1 (needs rasterio, which is not installed): bands.tif" in done.stderr
 
 
+def test_a_larger_network_begins_with_a_smaller_ones_weights(scenes, config_file, tmp_path):
+    train(scenes, tmp_path / "first", options(config_file, max_steps=2))
+    weights = tmp_path / "first" / "weights.safetensors"
+    config_file.write_text(config_file.read_text().replace('"network": "tiny"', '"network": "small"'))
+    outcome = train(scenes, tmp_path / "second", options(config_file, init=weights, max_steps=2))
+    assert outcome.steps == 2
+    grown = find_weights(tmp_path / "second" / "weights.safetensors")
+    assert grown.config.name == "small"
+    before, after = load_state(find_weights(weights)), load_state(grown)
+    layer = "interaction.cross_layers.0.query.weight"
+    assert torch.allclose(after[layer][:96, :96], before[layer], atol=0.02), "it went on from there"
+    assert after[layer].shape == (144, 144)
+
+
+def test_the_network_is_that_of_the_weights(scenes, config_file, tmp_path):
+    train(scenes, tmp_path / "run", options(config_file, max_steps=1))
+    assert network_of(tmp_path / "run" / "weights.safetensors") == "tiny"
+    assert network_of(None) == "small"
+
+
 def test_another_config_cannot_be_resumed(scenes, config_file, tmp_path):
     run = tmp_path / "run"
     train(scenes, run, options(config_file, max_steps=1))
@@ -188,7 +209,7 @@ def test_contradicting_options(scenes, config_file, tmp_path, more, error, messa
         (
             '{"network": "huge", "stages": [{"name": "x", "steps": 1}]}',
             UsageError,
-            "choose one of tiny, base",
+            "choose one of tiny, small, base",
         ),
         ("{}", UsageError, "has no stage"),
     ],

@@ -17,7 +17,7 @@ from georeg.network.config import NetworkConfig
 
 FOLDER = Path(__file__).resolve().parent
 CONFIG_KEY = "georeg_network"
-PREFERRED = ("base", "tiny")
+PREFERRED = ("base", "small", "tiny")
 
 
 @dataclass(frozen=True)
