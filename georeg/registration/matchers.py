@@ -101,12 +101,18 @@ class Toolkit:
         network: loaded when it is first needed; None without one.
         attempts: of the global stage.
         tiles: the stage at full detail.
+        second_opinion: another such stage, asked where the first one's answer is not sure; None without one.
     """
 
     name: str
     network: DeferredNetwork | None
     attempts: Attempts
     tiles: TileStage
+    second_opinion: TileStage | None = None
+
+    def tile_stages(self) -> tuple[TileStage, ...]:
+        """The stages at full detail, in the order in which they are asked."""
+        return (self.tiles,) if self.second_opinion is None else (self.tiles, self.second_opinion)
 
     def record(self) -> dict[str, str | None]:
         """Matcher, weights and device for registration.json."""
@@ -136,7 +142,8 @@ def make_toolkit(options: MatchOptions, moving: Scene, reference: Scene) -> Tool
     network = DeferredNetwork(options.weights, options.device, (given[0], given[1]), options.num_threads)
     if name == "network":
         return Toolkit(name, network, _network_attempts(network), _network_tiles(network, threads))
-    return Toolkit(name, network, _hybrid_attempts(network), _structural_tiles(threads))
+    first, second = _structural_tiles(threads), _network_tiles(network, threads)
+    return Toolkit(name, network, _hybrid_attempts(network), first, second)
 
 
 def _structural_attempts(wanted: Wanted) -> Iterator[Attempt]:

@@ -25,7 +25,7 @@ from georeg.registration.ahead import read_ahead
 from georeg.registration.estimate import Estimate, balanced, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.judge import judge, nothing_found
-from georeg.registration.matchers import Toolkit, make_toolkit
+from georeg.registration.matchers import TileStage, Toolkit, make_toolkit
 from georeg.registration.memory import keep_freed_memory
 from georeg.registration.options import MatchOptions, Progress, no_progress
 from georeg.registration.preflight import check_pair
@@ -104,10 +104,17 @@ def _register(
     with SceneReader(moving_scene) as m, SceneReader(reference_scene) as r:
         with _timed(seconds, "overview"):
             placement = place(m, r, prior, toolkit, options, progress)
-        with _timed(seconds, "tiles"):
-            detail = None if placement is None else match_in_detail(placement, toolkit, options, progress)
-    run = _run_record(toolkit, options, seconds, detail)
-    return _registration(moving_scene, reference_scene, placement, detail, run, toolkit.tiles.usual_share)
+        answers = []
+        for tiles in toolkit.tile_stages():
+            with _timed(seconds, "tiles"):
+                detail = None if placement is None else match_in_detail(placement, tiles, options, progress)
+            run = _run_record(toolkit, options, seconds, detail)
+            answers.append(
+                _registration(moving_scene, reference_scene, placement, detail, run, tiles.usual_share)
+            )
+            if placement is None or answers[-1].quality.verdict == "pass":
+                break
+    return max(answers, key=lambda answer: answer.quality.probability_correct)
 
 
 class Detail:
@@ -122,7 +129,7 @@ class Detail:
 
 
 def match_in_detail(
-    placement: Placement, toolkit: Toolkit, options: MatchOptions, progress: Progress
+    placement: Placement, tiles: TileStage, options: MatchOptions, progress: Progress
 ) -> Detail:
     """Go down the pyramid from the overview to the work scale, refining the correction on the way."""
     viewer, correction = placement.viewer, MatrixTransform("homography", placement.matrix)
@@ -131,31 +138,31 @@ def match_in_detail(
     detail = Detail(viewer, correction, overlap_of(viewer, correction), finest)
     steps = pyramid(placement.step, finest)
     for level, step in enumerate(steps):
-        plan = plan_tiles(detail.overlap, step, placement.interest, toolkit.tiles.tile_px)
+        plan = plan_tiles(detail.overlap, step, placement.interest, tiles.tile_px)
         last = level == len(steps) - 1
         most = _most_tiles(options, len(plan.frames)) if last else LEVEL_TILES
         before = detail.found
-        _match_level(detail, plan, step, uncertainty, most, last, toolkit, options, progress)
+        _match_level(detail, plan, step, uncertainty, most, last, tiles, options, progress)
         if detail.found is None:
             detail.found = before
             break
         uncertainty = 3 * max(detail.found.spread_px, 0.4 * step)
         detail.overlap = overlap_of(viewer, detail.correction)
     if detail.found is not None:
-        detail.verification = verify(detail, toolkit)
+        detail.verification = verify(detail, tiles)
     return detail
 
 
-def verify(detail: Detail, toolkit: Toolkit) -> tuple[int, float]:
+def verify(detail: Detail, tiles: TileStage) -> tuple[int, float]:
     """Search a few tiles anew, as widely as the matcher can: matches that agree with the answer, and their share.
 
     The tiles were matched close to the answer, where templates agree with a wrong one too easily.
     """
     small = detail.overlap.area < (VERIFY_PX * detail.step) ** 2
     step = detail.step * (1 if small else 2)
-    frames = plan_tiles(detail.overlap, step, tile_px=toolkit.tiles.tile_px).frames[:VERIFY_TILES]
+    frames = plan_tiles(detail.overlap, step, tile_px=tiles.tile_px).frames[:VERIFY_TILES]
     found = balanced(
-        Correspondences.concatenate(match_tiles(detail.viewer, frames, detail.correction, toolkit, math.inf))
+        Correspondences.concatenate(match_tiles(detail.viewer, frames, detail.correction, tiles, math.inf))
     )
     if len(found) == 0:
         return 0, 0.0
@@ -170,7 +177,7 @@ def _match_level(
     uncertainty: float,
     most: int,
     last: bool,
-    toolkit: Toolkit,
+    tiles: TileStage,
     options: MatchOptions,
     progress: Progress,
 ) -> None:
@@ -180,18 +187,18 @@ def _match_level(
     target = _target_px(options, detail, step)
     while done < len(frames):
         batch = frames[done : done + BATCH_TILES]
-        found = match_tiles(detail.viewer, batch, detail.correction, toolkit, uncertainty / step)
+        found = match_tiles(detail.viewer, batch, detail.correction, tiles, uncertainty / step)
         points += found
         done += len(batch)
         progress("tiles", done, len(frames), f"{sum(map(len, points))} matches")
-        fitted = _fit(points, step, options, last and done > 2, toolkit.tiles.independent_px)
+        fitted = _fit(points, step, options, last and done > 2, tiles.independent_px)
         if fitted is None:
             continue
         moved = _moved_px(detail, detail.correction, fitted.fit.transform)
         detail.found, detail.correction = fitted, fitted.fit.transform
         if moved > MOVED_WORK_PX * step and rematches < REMATCHES:
             rematches += 1
-            points, fitted = _again(detail, frames[:done], fitted, step, toolkit, options, last and done > 2)
+            points, fitted = _again(detail, frames[:done], fitted, step, tiles, options, last and done > 2)
             detail.found, detail.correction = fitted, fitted.fit.transform
         uncertainty = min(uncertainty, 3 * max(fitted.spread_px, step))
         if not last and done >= LEVEL_TILES:
@@ -212,7 +219,7 @@ def _again(
     frames: tuple[Frame, ...],
     fitted: Estimate,
     step: float,
-    toolkit: Toolkit,
+    tiles: TileStage,
     options: MatchOptions,
     smooth: bool,
 ) -> tuple[list[Correspondences], Estimate]:
@@ -220,9 +227,9 @@ def _again(
     best = None
     for _ in range(2):
         points = match_tiles(
-            detail.viewer, frames, fitted.fit.transform, toolkit, max(6.0, 4 * fitted.spread_px / step)
+            detail.viewer, frames, fitted.fit.transform, tiles, max(6.0, 4 * fitted.spread_px / step)
         )
-        again = _fit(points, step, options, smooth, toolkit.tiles.independent_px)
+        again = _fit(points, step, options, smooth, tiles.independent_px)
         if again is None or (best is not None and again.support < 0.9 * best[1].support):
             break
         moved = _moved_px(detail, fitted.fit.transform, again.fit.transform)
@@ -230,19 +237,18 @@ def _again(
         if moved < 0.25 * step:
             break
     if best is None:
-        return match_tiles(detail.viewer, frames, fitted.fit.transform, toolkit, 12.0), fitted
+        return match_tiles(detail.viewer, frames, fitted.fit.transform, tiles, 12.0), fitted
     return best
 
 
 def match_tiles(
-    viewer: Viewer, frames: tuple[Frame, ...], correction: Transform, toolkit: Toolkit, uncertainty_px: float
+    viewer: Viewer, frames: tuple[Frame, ...], correction: Transform, tiles: TileStage, uncertainty_px: float
 ) -> list[Correspondences]:
     """Matches of each tile: moving_xy as source points, reference_xy as reference pixels.
 
     Args:
         uncertainty_px: how far the correction may be off, in tile pixels.
     """
-    tiles = toolkit.tiles
     parts = [frames[start : start + tiles.at_once] for start in range(0, len(frames), tiles.at_once)]
     windows = (
         [PatchPair(viewer.moving_patch(f, correction), viewer.reference_patch(f)) for f in part]

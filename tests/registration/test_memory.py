@@ -11,7 +11,7 @@ from georeg.geometry.transforms import MatrixTransform
 from georeg.matching.protocol import Correspondences
 from georeg.raster import SceneReader, open_scene
 from georeg.registration.frames import Frame, Viewer
-from georeg.registration.matchers import TileStage, Toolkit
+from georeg.registration.matchers import TileStage
 from georeg.registration.recipe import match_tiles
 
 SELDOM_NEEDED = {"scipy", "pyogrio", "matplotlib", "distributed"}
@@ -59,12 +59,9 @@ def test_windows_of_a_few_tiles_are_held_however_many_are_matched(small_pair, th
 
     matcher = Counting()
     tiles = TileStage(lambda uncertainty_px: matcher, 512, 96.0, usual_share=1.0, threads=threads, at_once=2)
-    toolkit = Toolkit("counting", None, lambda wanted: iter(()), tiles)
     frames = tuple(Frame((16.0 * i, 8.0), 1.0, (32, 32)) for i in range(15))
     scenes = [open_scene(str(path)) for path in (small_pair.moving, small_pair.reference)]
     with SceneReader(scenes[0]) as moving, SceneReader(scenes[1]) as reference:
-        found = match_tiles(
-            Watched(moving, reference, None), frames, MatrixTransform.identity(), toolkit, 4.0
-        )
+        found = match_tiles(Watched(moving, reference, None), frames, MatrixTransform.identity(), tiles, 4.0)
     assert len(found) == len(matched) == len(frames)
     assert max(most) <= 2 * ahead

@@ -1,4 +1,4 @@
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ import rasterio
 from affine import Affine
 
 from georeg.errors import InputError, NotRegistrableError
-from georeg.registration import MatchOptions, register
+from georeg.matching.protocol import Correspondences
+from georeg.registration import MatchOptions, recipe, register
+from georeg.registration.matchers import make_toolkit
 from georeg.result import Registration
 
 from ..rasters import write
@@ -15,7 +17,7 @@ STRUCTURAL = MatchOptions(matcher="structural", num_threads=1)
 
 
 def with_options(**changes):
-    return dataclasses.replace(STRUCTURAL, **changes)
+    return replace(STRUCTURAL, **changes)
 
 
 def geotiff(path, pixels, transform, **profile):
@@ -121,3 +123,38 @@ def test_auto_is_the_hybrid(small_pair):
         register(small_pair.moving, small_pair.reference, with_options(matcher="auto")).run["matcher"]
         == "hybrid"
     )
+
+
+class Deaf:
+    """A matcher that finds nothing, or must not be asked."""
+
+    name, weights_sha256 = "deaf", None
+
+    def __init__(self, may_be_asked):
+        self.may_be_asked = may_be_asked
+
+    def match(self, pairs):
+        assert self.may_be_asked
+        return [Correspondences.empty() for _ in pairs]
+
+
+def test_a_doubtful_answer_gets_a_second_opinion(small_pair, monkeypatch):
+    def toolkit(*given):
+        whole = make_toolkit(*given)
+        deaf = replace(whole.tiles, matcher=lambda uncertainty_px: Deaf(True))
+        return replace(whole, tiles=deaf, second_opinion=whole.tiles)
+
+    monkeypatch.setattr(recipe, "make_toolkit", toolkit)
+    found = register(small_pair.moving, small_pair.reference, STRUCTURAL)
+    assert found.quality.verdict == "pass"
+    assert small_pair.error_px(found.transform) < 2.0
+    assert found.run["tiles_used"] > 0
+
+
+def test_a_sure_answer_needs_no_second_one(small_pair, monkeypatch):
+    def toolkit(*given):
+        whole = make_toolkit(*given)
+        return replace(whole, second_opinion=replace(whole.tiles, matcher=lambda uncertainty_px: Deaf(False)))
+
+    monkeypatch.setattr(recipe, "make_toolkit", toolkit)
+    assert register(small_pair.moving, small_pair.reference, STRUCTURAL).quality.verdict == "pass"
