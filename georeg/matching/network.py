@@ -15,7 +15,7 @@ from torch import Tensor
 
 from georeg.errors import ResourceError
 from georeg.matching.protocol import Correspondences, PatchPair
-from georeg.network.devices import pick_device
+from georeg.network.devices import halves_pay, pick_device
 from georeg.network.modality import MODALITIES
 from georeg.network.model import MatchingNetwork
 from georeg.network.normalise import zscore
@@ -74,6 +74,7 @@ class NetworkMatcher:
     ) -> None:
         found = weights if isinstance(weights, Weights) else find_weights(weights)
         self.device = pick_device(device)
+        self.halves = halves_pay(self.device)
         self.network = ready_network(found, self.device)
         self.weights_name = found.name
         self.threshold = threshold
@@ -136,7 +137,7 @@ class NetworkMatcher:
         moving, moving_valid = self.stack([pair.moving for pair in pairs], shape[:2])
         reference, reference_valid = self.stack([pair.reference for pair in pairs], shape[2:])
         given = [self.category(modality, len(pairs)) for modality in self.given]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halves):
             features = self.network(moving, reference, moving_valid, reference_valid, *given)
         found = self.network.matches(features.float(), self.threshold)
         whole = [inside(to_correspondences(*f), pair) for f, pair in zip(found, pairs, strict=True)]

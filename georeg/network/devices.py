@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(thread_count(count))
 
 
+@cache
 def halves_pay(device: torch.device) -> bool:
     """Whether products of bfloat16 numbers are clearly faster than those of single precision there.
 

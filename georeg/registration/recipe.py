@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import reduce
 from importlib.metadata import version
 from itertools import chain
 from typing import Any
@@ -57,6 +58,9 @@ REMATCHES = 2
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
+
+CONTRADICTION_PX = 10.0
+"""Answers farther apart than this (pixels of a reference of 640 px, mean of the corners) cannot both be right."""
 
 
 def register(
@@ -114,7 +118,28 @@ def _register(
             )
             if placement is None or answers[-1].quality.verdict == "pass":
                 break
-    return max(answers, key=lambda answer: answer.quality.probability_correct)
+    return reduce(surer, answers)
+
+
+def surer(first: Registration, second: Registration) -> Registration:
+    """The first answer, unless it is refused or contradicted, and the second one is held to be more probable.
+
+    Where both say the same, the first matcher's word is the more exact one.
+    """
+    if second.quality.probability_correct <= first.quality.probability_correct:
+        return first
+    refused = first.transform is None or first.quality.verdict == "fail"
+    return second if refused or apart_px(first, second) > CONTRADICTION_PX else first
+
+
+def apart_px(first: Registration, second: Registration) -> float:
+    """Mean distance of the moving scene's corners between two answers, in pixels of a reference of 640 px."""
+    if first.transform is None or second.transform is None:
+        return math.inf
+    corners = first.moving.grid.corners_xy
+    distance = np.linalg.norm(first.transform(corners) - second.transform(corners), axis=1).mean()
+    grid = first.reference.grid
+    return float(distance * 640 / max(grid.width, grid.height))
 
 
 class Detail:

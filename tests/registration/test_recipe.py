@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,3 +159,34 @@ def test_a_sure_answer_needs_no_second_one(small_pair, monkeypatch):
 
     monkeypatch.setattr(recipe, "make_toolkit", toolkit)
     assert register(small_pair.moving, small_pair.reference, STRUCTURAL).quality.verdict == "pass"
+
+
+def answer(dx, probability, verdict, size=640):
+    """A registration of two scenes of this size that differs from the truth by dx reference pixels."""
+    grid = SimpleNamespace(
+        width=size, height=size // 2, corners_xy=np.array([[0.0, 0], [size, 0], [size, 300], [0, 300]])
+    )
+    scene = SimpleNamespace(grid=grid)
+    quality = SimpleNamespace(probability_correct=probability, verdict=verdict)
+    transform = None if dx is None else lambda points: points + [dx, 0.0]
+    return SimpleNamespace(moving=scene, reference=scene, transform=transform, quality=quality)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "chosen"),
+    [
+        ((0.0, 0.9, "warn"), (30.0, 0.8, "warn"), 0),
+        ((0.0, 0.9, "warn"), (30.0, 0.97, "pass"), 1),
+        ((0.0, 0.9, "warn"), (3.0, 0.97, "pass"), 0),
+        ((0.0, 0.3, "fail"), (3.0, 0.97, "pass"), 1),
+        ((None, 0.0, "fail"), (3.0, 0.97, "pass"), 1),
+        ((0.0, 0.3, "fail"), (None, 0.0, "fail"), 0),
+    ],
+)
+def test_which_of_two_answers_is_taken(first, second, chosen):
+    answers = answer(*first), answer(*second)
+    assert recipe.surer(*answers) is answers[chosen]
+
+
+def test_a_contradiction_is_measured_on_the_scene():
+    assert recipe.apart_px(answer(0.0, 1, "pass", 6400), answer(50.0, 1, "pass", 6400)) == pytest.approx(5.0)
