@@ -34,7 +34,7 @@ def test_centres_become_corners(weights):
     matcher = NetworkMatcher(weights, "cpu", threshold=0.0)
     found = matcher.match([PatchPair(patch(), patch())])[0]
     assert len(found) > 50
-    np.testing.assert_allclose(found.moving_xy, found.reference_xy)
+    np.testing.assert_allclose(found.moving_xy, found.reference_xy, atol=0.02)
     fraction = np.unique(found.moving_xy % 2)
     np.testing.assert_allclose(fraction, [0.5], err_msg="fine positions stand at even pixel centres")
 
