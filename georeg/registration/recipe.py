@@ -380,7 +380,8 @@ def _predicted(found: Estimate, overlap: shapely.Geometry) -> float:
 def _moved_px(detail: Detail, before: Transform, after: Transform) -> float:
     """Largest distance between two corrections over the moving scene's corners, in reference pixels."""
     source = detail.viewer.to_source(detail.viewer.scenes[0].grid.corners_xy)
-    distance = np.linalg.norm(before(source) - after(source), axis=1)
+    with np.errstate(invalid="ignore"):  # a corner beyond the horizon of both is nowhere
+        distance = np.linalg.norm(before(source) - after(source), axis=1)
     return float(distance.max()) if np.isfinite(distance).all() else math.inf
 
 
