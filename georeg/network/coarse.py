@@ -101,8 +101,7 @@ def one_direction(
     """
     rows, cols = shape
     y, x = best // cols, best % cols
-    step = torch.arange(-1, 2, device=best.device)
-    dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
+    dx, dy = steps(1, best.device).unbind(-1)
     near_y, near_x = y[:, None] + dy, x[:, None] + dx
     inside = (near_y >= 0) & (near_y < rows) & (near_x >= 0) & (near_x < cols)
     near = near_y.clamp(0, rows - 1) * cols + near_x.clamp(0, cols - 1)
@@ -113,3 +112,10 @@ def one_direction(
     weight = by_row / mass.clamp(min=1e-12)[:, None]
     offset = torch.stack([(weight * dx).sum(1), (weight * dy).sum(1)], 1)
     return offset, (mass * by_column.amax(1)).clamp(0, 1).sqrt()
+
+
+def steps(reach: int, device: torch.device) -> Tensor:
+    """All (dx, dy) within ±reach, row by row: ((2 reach + 1)², 2) int64."""
+    step = torch.arange(-reach, reach + 1, device=device)
+    dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
+    return torch.stack([dx, dy], -1)

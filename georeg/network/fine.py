@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from georeg.network.backbone import RepBlock
+from georeg.network.coarse import steps
 from georeg.network.config import CELL_PX, FINE_PX, NetworkConfig
 
 REACH = 3
@@ -113,13 +114,6 @@ def expected_offset(scores: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     near = near.masked_fill(~inside, -torch.inf)
     weight = near.softmax(1)[..., None]
     return (weight * steps(1, scores.device)).sum(1), near.exp().sum(1)
-
-
-def steps(reach: int, device: torch.device) -> Tensor:
-    """All (dx, dy) within ±reach, row by row: ((2 reach + 1)², 2) int64."""
-    step = torch.arange(-reach, reach + 1, device=device)
-    dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
-    return torch.stack([dx, dy], -1)
 
 
 def correlate(template: Tensor, around: Tensor) -> Tensor:

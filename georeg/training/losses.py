@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from georeg.engine.batch import TrainingBatch
-from georeg.network.coarse import similarity
+from georeg.network.coarse import similarity, steps
 from georeg.network.config import CELL_PX, FINE_PX
 from georeg.network.fine import FINE_PER_CELL, REACH, SHIFTS, FineMatcher, expected_offset, refined_shift
 from georeg.network.model import MatchingNetwork, PairFeatures
@@ -152,9 +152,7 @@ def cells_about(point: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, 
         flat indices (B, N, 9), kept on the grid; distance (B, N, 9, 2) of cell and point along each axis, in cells;
         whether the cell lies on the grid (B, N, 9). The nearest cell is number 4.
     """
-    step = torch.arange(-1, 2, device=point.device)
-    dy, dx = (t.flatten() for t in torch.meshgrid(step, step, indexing="ij"))
-    place = point.round().long()[..., None, :] + torch.stack([dx, dy], -1)
+    place = point.round().long()[..., None, :] + steps(1, point.device)
     limit = torch.tensor([shape[1], shape[0]], device=point.device)
     inside = ((place >= 0) & (place < limit)).all(-1)
     kept = torch.minimum(place.clamp(min=0), limit - 1)
