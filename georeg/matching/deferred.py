@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from georeg.matching.protocol import Correspondences, PatchPair
-from georeg.network.weights import find_weights
+from georeg.network.weights import Weights, find_weights
 from georeg.scene import Modality
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class DeferredNetwork:
     """As `georeg.matching.network.NetworkMatcher`; weights and device are looked up at once, and loaded later.
 
     Args:
-        weights, device, given: of `NetworkMatcher`.
+        weights, device, given, refine: of `NetworkMatcher`.
         num_threads: of the CPU, for PyTorch; 0 for one per core.
 
     Raises:
@@ -34,14 +34,20 @@ class DeferredNetwork:
 
     def __init__(
         self,
-        weights: str | Path | None,
+        weights: str | Path | Weights | None,
         device: str,
         given: tuple[Modality | None, Modality | None],
         num_threads: int,
+        refine: bool = True,
     ) -> None:
         check_device(device)
-        self.weights = find_weights(weights)
-        self._options = device, given, num_threads
+        self.weights = weights if isinstance(weights, Weights) else find_weights(weights)
+        self._options = device, given, num_threads, refine
+
+    def coarse(self) -> DeferredNetwork:
+        """The same without its fine stage."""
+        device, given, num_threads, _ = self._options
+        return DeferredNetwork(self.weights, device, given, num_threads, refine=False)
 
     @property
     def weights_sha256(self) -> str | None:
@@ -66,9 +72,9 @@ class DeferredNetwork:
         from georeg.matching.network import NetworkMatcher
         from georeg.network.devices import use_threads
 
-        device, given, num_threads = self._options
+        device, given, num_threads, refine = self._options
         use_threads(num_threads)
-        return NetworkMatcher(self.weights, device, given=given)
+        return NetworkMatcher(self.weights, device, given=given, refine=refine)
 
 
 def check_device(name: str) -> None:

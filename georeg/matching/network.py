@@ -57,6 +57,7 @@ class NetworkMatcher:
         batch: most pairs given to the network at once, None for a number that suits the device; halved when the
             device's memory runs out.
         given: modalities that the user states, (moving, reference); None in a place lets the network infer it.
+        refine: False leaves matches where the coarse stage puts them, good to some two pixels at half the cost.
 
     Raises:
         UsageError: no such weights or device.
@@ -71,6 +72,7 @@ class NetworkMatcher:
         most: int = MOST_MATCHES,
         batch: int | None = None,
         given: tuple[Modality | None, Modality | None] = (None, None),
+        refine: bool = True,
     ) -> None:
         found = weights if isinstance(weights, Weights) else find_weights(weights)
         self.device = pick_device(device)
@@ -81,6 +83,7 @@ class NetworkMatcher:
         self.most = most
         self.batch = batch or BATCH[self.device.type]
         self.given = given
+        self.refine = refine
         self._sha256 = found.sha256
 
     @property
@@ -138,7 +141,9 @@ class NetworkMatcher:
         reference, reference_valid = self.stack([pair.reference for pair in pairs], shape[2:])
         given = [self.category(modality, len(pairs)) for modality in self.given]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halves):
-            features = self.network(moving, reference, moving_valid, reference_valid, *given)
+            features = self.network(
+                moving, reference, moving_valid, reference_valid, *given, refine=self.refine
+            )
         found = self.network.matches(features.float(), self.threshold)
         whole = [inside(to_correspondences(*f), pair) for f, pair in zip(found, pairs, strict=True)]
         return [most_confident(one, self.most) for one in whole]

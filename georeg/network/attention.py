@@ -30,11 +30,10 @@ class Aggregation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reduction == 1:
             return x
-        b, h, w, c = x.shape
-        x = x.view(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+        x = F.avg_pool2d(x.permute(0, 3, 1, 2), 2)
         if self.conv is not None:
-            x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x
+            x = self.conv(x)
+        return x.permute(0, 2, 3, 1)
 
 
 def rotary_table(

@@ -70,15 +70,23 @@ class FineMatcher(nn.Module):
             image: (M,) int64 index into the batch.
             centre0, centre1: (M, 2) int64 x, y on the fine grid. What lies off the grid counts as featureless.
         """
-        template = windows(maps[0], image, centre0, self.half_side)
-        around = windows(maps[1], image, centre1, self.half_side + REACH)
         weight = self.weight()
-        weighted = template * (weight[:, None] * weight)[..., None]
-        energy0 = (weighted * template).sum((1, 2, 3))[:, None, None]
-        slide = sliding(weight)
-        energy1 = slide @ around.square().sum(-1) @ slide.T
+        template = windows(maps[0], image, centre0, self.half_side) * (weight[:, None] * weight)[..., None]
+        around = windows(maps[1], image, centre1, self.half_side + REACH)
+        energy = self.energy(maps[0], image, centre0, 0) * self.energy(maps[1], image, centre1, REACH)
         sharpness = self.log_sharpness.exp().clamp(max=LARGEST_SHARPNESS)
-        return (sharpness * correlate(weighted, around) * torch.rsqrt(energy0 * energy1 + FAINT)).flatten(1)
+        return (sharpness * correlate(template, around) * torch.rsqrt(energy + FAINT)).flatten(1)
+
+    def energy(self, fine_map: Tensor, image: Tensor, centre: Tensor, reach: int) -> Tensor:
+        """(M, 2 reach + 1, 2 reach + 1) weighted sums of squares of the templates about places up to `reach` away.
+
+        Templates overlap, so the sums are made once for the whole grid and as far off it as a template reaches.
+        """
+        weight, rim = self.weight(), self.half_side
+        squares = fine_map.square().sum(-1)[:, None]
+        sums = F.conv2d(squares, weight[None, None, :, None], padding=(2 * rim, 0))
+        sums = F.conv2d(sums, weight[None, None, None], padding=(0, 2 * rim))
+        return windows(sums.permute(0, 2, 3, 1), image, centre + rim, reach)[..., 0]
 
     def weight(self) -> Tensor:
         """(side,) what the places of the template count along each axis: a Gaussian of learnt width, of sum 1."""
@@ -131,12 +139,6 @@ def correlate(template: Tensor, around: Tensor) -> Tensor:
         products = rows @ part.transpose(1, 2)
         columns.append(products.gather(2, down.expand(len(products), -1, -1)).sum(1))
     return torch.stack(columns, -1)
-
-
-def sliding(weight: Tensor) -> Tensor:
-    """(SHIFTS, s + 2 REACH): the weights (s,) at all their shifts, one a row."""
-    padded = F.pad(weight, (0, SHIFTS))
-    return padded.repeat(SHIFTS)[: SHIFTS * (len(padded) - 1)].view(SHIFTS, -1)
 
 
 def windows(fine_map: Tensor, image: Tensor, centre: Tensor, reach: int) -> Tensor:

@@ -32,7 +32,7 @@ class PairFeatures:
         coarse0, coarse1: (B, N, C) scaled descriptors of the cells, row by row.
         shape0, shape1: (rows, cols) of the coarse grids.
         cells0, cells1: (B, N) bool, valid cells.
-        fine0, fine1: (B, H / 2, W / 2, C) features no longer than 1.
+        fine0, fine1: (B, H / 2, W / 2, C) features no longer than 1; None where only the coarse matches are wanted.
         modality0, modality1: (B, 5) category logits; None in a network without the token.
     """
 
@@ -42,8 +42,8 @@ class PairFeatures:
     shape1: tuple[int, int]
     cells0: Tensor
     cells1: Tensor
-    fine0: Tensor
-    fine1: Tensor
+    fine0: Tensor | None
+    fine1: Tensor | None
     modality0: Tensor | None
     modality1: Tensor | None
 
@@ -79,6 +79,7 @@ class MatchingNetwork(nn.Module):
         valid1: Tensor,
         given0: Tensor | None = None,
         given1: Tensor | None = None,
+        refine: bool = True,
     ) -> PairFeatures:
         """Features of a batch of pairs.
 
@@ -86,6 +87,7 @@ class MatchingNetwork(nn.Module):
             view0, view1: (B, 1, H, W); the two may differ in size.
             valid0, valid1: (B, 1, H, W) bool.
             given0, given1: (B,) int64 modality category given by the user, -1 to infer it.
+            refine: whether the fine features are wanted too.
         """
         cells0, cells1 = valid_cells(valid0), valid_cells(valid1)
         levels0, levels1 = self.levels(view0, view1)
@@ -95,7 +97,7 @@ class MatchingNetwork(nn.Module):
             logits0, logits1 = self.token(x0, cells0), self.token(x1, cells1)
             x0, x1 = self.token.inject(x0, logits1, given1), self.token.inject(x1, logits0, given0)
         x0, x1 = self.interaction(x0, x1, cells0, cells1)
-        fine0, fine1 = self.fine_maps((levels0, x0), (levels1, x1))
+        fine0, fine1 = self.fine_maps((levels0, x0), (levels1, x1)) if refine else (None, None)
         return PairFeatures(
             coarse0=self.coarse.describe(x0),
             coarse1=self.coarse.describe(x1),
@@ -132,7 +134,10 @@ class MatchingNetwork(nn.Module):
         return saturate(fine.permute(0, 2, 3, 1).float())
 
     def matches(self, features: PairFeatures, threshold: float) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """For each pair of the batch its matches: places (M, 2) in both images, pixel centres, and confidence (M,)."""
+        """For each pair of the batch its matches: places (M, 2) in both images, pixel centres, and confidence (M,).
+
+        Without fine features they stay where the coarse stage puts them, which is good to some two pixels.
+        """
         return [self.pair_matches(features, b, threshold) for b in range(len(features.coarse0))]
 
     def pair_matches(
@@ -145,6 +150,10 @@ class MatchingNetwork(nn.Module):
             (features.shape0, features.shape1),
             threshold,
         )
+        if features.fine0 is None or features.fine1 is None:
+            place0 = cell_place(found.cell0, found.offset0, features.shape0[1]) * CELL_PX
+            place1 = cell_place(found.cell1, found.offset1, features.shape1[1]) * CELL_PX
+            return place0, place1, found.confidence
         centre0 = fine_centre(found.cell0, found.offset0, features.shape0[1])
         centre1 = fine_centre(found.cell1, found.offset1, features.shape1[1])
         maps = (features.fine0[one], features.fine1[one])
@@ -169,8 +178,12 @@ def confidence(found: CoarseMatches, fine: Tensor) -> Tensor:
 
 def fine_centre(cell: Tensor, offset: Tensor, columns: int) -> Tensor:
     """(M, 2) int64 x, y on the fine grid of cells (M,) moved by `offset` (M, 2) cells."""
-    place = torch.stack([cell % columns, cell // columns], -1)
-    return ((place + offset) * FINE_PER_CELL).round().long()
+    return (cell_place(cell, offset, columns) * FINE_PER_CELL).round().long()
+
+
+def cell_place(cell: Tensor, offset: Tensor, columns: int) -> Tensor:
+    """(M, 2) x, y in cells of the flat indices (M,) moved by `offset` (M, 2)."""
+    return torch.stack([cell % columns, cell // columns], -1) + offset
 
 
 def valid_cells(valid: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,7 @@ def centred(moving: Patch, reference: Patch, rotation_deg: float, scale: float) 
 
 
 def ranked(
-    moving: Patch, reference: Patch, guesses: Iterable[Hypothesis], matcher: Matcher
+    moving: Patch, reference: Patch, guesses: Sequence[Hypothesis], matcher: Matcher
 ) -> list[Hypothesis]:
     """The guesses as the matcher corrects them, the best-supported first; those without support are dropped.
 
@@ -61,10 +61,11 @@ def ranked(
     factor = min(1.0, RANKING_PX / max(reference.shape))
     small_moving, small_reference = shrink(moving, factor), shrink(reference, factor)
     reduce_moving, reduce_reference = reduction(moving, small_moving), reduction(reference, small_reference)
+    matrices = [reduce_reference @ guess.matrix @ np.linalg.inv(reduce_moving) for guess in guesses]
     found = []
-    for guess in guesses:
-        matrix = reduce_reference @ guess.matrix @ np.linalg.inv(reduce_moving)
-        matches = match_warped(small_moving, small_reference, matrix, matcher)
+    for guess, matches in zip(
+        guesses, match_warped(small_moving, small_reference, matrices, matcher), strict=True
+    ):
         fitted = estimate(matches, RANKING_THRESHOLD_PX, "affine") if len(matches) >= 6 else None
         if fitted is not None and isinstance(fitted.fit.transform, MatrixTransform):
             better = np.linalg.inv(reduce_reference) @ fitted.fit.transform.matrix @ reduce_moving
@@ -72,11 +73,15 @@ def ranked(
     return sorted(found, key=lambda h: -h.score)
 
 
-def match_warped(moving: Patch, reference: Patch, matrix: FloatArray, matcher: Matcher) -> Correspondences:
-    """Matches between two windows, found after the moving one was warped by the matrix (moving px -> reference px)."""
-    found = matcher.match([PatchPair(warp_patch(moving, matrix, reference.shape), reference)])[0]
-    back = np.asarray(np.linalg.inv(matrix), np.float64)
-    return replace(found, moving_xy=apply_matrix(back, found.moving_xy))
+def match_warped(
+    moving: Patch, reference: Patch, matrices: Sequence[FloatArray], matcher: Matcher
+) -> list[Correspondences]:
+    """Matches between two windows, found after the moving one was warped by each matrix (moving px -> reference px)."""
+    pairs = [PatchPair(warp_patch(moving, matrix, reference.shape), reference) for matrix in matrices]
+    return [
+        replace(found, moving_xy=apply_matrix(np.asarray(np.linalg.inv(matrix), np.float64), found.moving_xy))
+        for matrix, found in zip(matrices, matcher.match(pairs), strict=True)
+    ]
 
 
 def shrink(patch: Patch, factor: float) -> Patch:

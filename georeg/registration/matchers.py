@@ -158,9 +158,12 @@ def _swept(wanted: Wanted, settings: SweepSettings) -> Attempt:
     return Attempt(found, rounds)
 
 
-def _network_attempts(network: Matcher, last: Round | None = None) -> Attempts:
-    """The windows as they are; then all turns, range of scales by range of scales, ranked in small images."""
-    rounds = Round(network, 6.0), last or Round(network, 4.0)
+def _network_attempts(network: DeferredNetwork, last: Round | None = None) -> Attempts:
+    """The windows as they are; then all turns, range of scales by range of scales, ranked in small images.
+
+    Ranking takes no exact matches.
+    """
+    rounds, ranking = (Round(network, 6.0), last or Round(network, 4.0)), network.coarse()
 
     def attempts(wanted: Wanted) -> Iterator[Attempt]:
         yield Attempt([wanted.as_they_are], rounds)
@@ -169,12 +172,12 @@ def _network_attempts(network: Matcher, last: Round | None = None) -> Attempts:
             if (angles, group) == ([0.0], [1.0]):
                 continue
             guesses = [centred(moving, reference, turn, scale) for scale in group for turn in angles]
-            yield Attempt(ranked(moving, reference, guesses, network)[:REFINED_GUESSES], rounds)
+            yield Attempt(ranked(moving, reference, guesses, ranking)[:REFINED_GUESSES], rounds)
 
     return attempts
 
 
-def _hybrid_attempts(network: Matcher) -> Attempts:
+def _hybrid_attempts(network: DeferredNetwork) -> Attempts:
     """What the geocoding says, correlated; the network's guesses, the last round correlated; then the quick sweep.
 
     The first spares good geocodings the network. A second sweep found nothing in any benchmark that the network had

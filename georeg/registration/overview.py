@@ -141,7 +141,7 @@ def refine_hypothesis(
     """Match after warping by the hypothesis, each round with what the last one gave; None where support is lost."""
     result: tuple[Estimate, FloatArray] | None = None
     for one in rounds:
-        found = match_warped(overview.moving, overview.reference, matrix, one.matcher)
+        found = match_warped(overview.moving, overview.reference, [matrix], one.matcher)[0]
         fitted = estimate(found, one.threshold_px) if len(found) >= 6 else None
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
             return None

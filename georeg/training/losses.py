@@ -171,6 +171,8 @@ def fine_losses(
     Parts: "fine" and "sub_pixel" are trained, the latter about the true shift; "fine_px" is the mean distance in pixels
     where the answer is looked for as in use.
     """
+    assert features.fine0 is not None
+    assert features.fine1 is not None
     image, cell, centre1 = draw_matches(batch, features, count, generator)
     maps = (features.fine0, features.fine1)
     columns = features.shape0[1]

@@ -39,6 +39,15 @@ def test_centres_become_corners(weights):
     np.testing.assert_allclose(fraction, [0.5], err_msg="fine positions stand at even pixel centres")
 
 
+def test_unrefined_matches_lie_near_the_refined_ones(weights):
+    pair = PatchPair(patch(), patch(start=3))
+    fine = NetworkMatcher(weights, "cpu", threshold=0.0).match([pair])[0]
+    coarse = NetworkMatcher(weights, "cpu", threshold=0.0, refine=False).match([pair])[0]
+    assert len(coarse) >= len(fine) > 50
+    nearest = np.abs(fine.moving_xy[:, None] - coarse.moving_xy).max(-1).min(1)
+    assert nearest.max() <= 1.0
+
+
 def test_windows_of_any_size_and_order(weights):
     matcher = NetworkMatcher(weights, "cpu", threshold=0.0)
     sizes = [((96, 96), (96, 96)), ((70, 101), (96, 50)), ((96, 96), (96, 96))]

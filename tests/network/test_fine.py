@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from georeg.network import CONFIGS
-from georeg.network.fine import FAINT, REACH, SHIFTS, FineMatcher, refined_shift, saturate, sliding, windows
+from georeg.network.fine import FAINT, REACH, SHIFTS, FineMatcher, refined_shift, saturate, windows
 
 
 def field(seed=0, rows=40, columns=48):
@@ -84,11 +84,17 @@ def test_the_weight_is_a_gaussian_of_sum_one(matcher):
     torch.testing.assert_close(weight, weight.flip(0))
 
 
-def test_sliding():
-    found = sliding(torch.tensor([1.0, 2.0]))
-    assert found.shape == (SHIFTS, 2 + 2 * REACH)
-    for shift in range(SHIFTS):
-        assert found[shift].tolist() == [0] * shift + [1, 2] + [0] * (2 * REACH - shift)
+@torch.inference_mode()
+def test_the_energy_is_that_of_the_template_off_the_grid_too(matcher):
+    fine_map = saturate(field(3))
+    centre = torch.tensor([[20, 18], [0, 0], [50, -4]])
+    images = torch.zeros(3, dtype=torch.int64)
+    weight = (matcher.weight()[:, None] * matcher.weight())[..., None]
+    energy = matcher.energy(fine_map, images, centre, REACH)
+    for dx, dy in ((0, 0), (-3, 2), (3, 3)):
+        template = windows(fine_map, images, centre + torch.tensor([dx, dy]), matcher.half_side)
+        expected = (weight * template**2).sum((1, 2, 3))
+        torch.testing.assert_close(energy[:, dy + REACH, dx + REACH], expected, atol=1e-6, rtol=1e-4)
 
 
 def test_a_peak_at_the_rim_is_read_from_what_is_there():

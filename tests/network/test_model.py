@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from georeg.network import CONFIGS, model
+from georeg.network.config import FINE_PX
+from georeg.network.fine import REACH
 from georeg.network.model import MatchingNetwork, valid_cells
 
 
@@ -106,3 +108,17 @@ def test_matches_are_the_same_however_many_are_refined_at_once(network, monkeypa
         torch.testing.assert_close(one, other)
     assert len(whole[0]) > 7
     assert all(len(t) == 0 for t in network.matches(features, 2.0)[0])
+
+
+@torch.inference_mode()
+def test_without_the_fine_stage_matches_stay_in_their_cells(network):
+    first, second = scene(seed=6), scene(seed=7)
+    valid = all_of(first)
+    features = network(first, second, valid, valid, refine=False)
+    assert features.fine0 is None
+    assert features.fine1 is None
+    coarse0, coarse1, _ = network.matches(features, 0.0)[0]
+    fine0, fine1, _ = network.matches(network(first, second, valid, valid), 0.0)[0]
+    assert len(coarse0) == len(fine0)
+    assert ((coarse0 - fine0).abs() <= 1.0).all()  # rounded to the fine grid
+    assert ((coarse1 - fine1).abs() <= FINE_PX * (REACH + 2)).all()
