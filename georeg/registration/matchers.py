@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from georeg.matching.deferred import DeferredNetwork, check_device
 from georeg.matching.protocol import Matcher
 from georeg.matching.structural import StructuralMatcher, StructuralSettings
 from georeg.matching.sweep import Hypothesis, SweepSettings, sweep
-from georeg.registration.guesses import centred, ranked, scale_groups, turns
+from georeg.registration.guesses import CLOSER_PX, RANKING_PX, centred, ranked, scale_groups, turns
 from georeg.registration.options import MatchOptions
 from georeg.scene import FloatArray, Patch, Scene
 from georeg.threads import thread_count
@@ -159,20 +160,22 @@ def _swept(wanted: Wanted, settings: SweepSettings) -> Attempt:
 
 
 def _network_attempts(network: DeferredNetwork, last: Round | None = None) -> Attempts:
-    """The windows as they are; then all turns, range of scales by range of scales, ranked in small images.
+    """The windows as they are; all turns, range of scales by range of scales, ranked in small images; then larger ones.
 
-    Ranking takes no exact matches.
+    Ranking takes no exact matches. The closer look leaves out the outermost scales, which its neighbours reach.
     """
     rounds, ranking = (Round(network, 6.0), last or Round(network, 4.0)), network.coarse()
 
     def attempts(wanted: Wanted) -> Iterator[Attempt]:
         yield Attempt([wanted.as_they_are], rounds)
         moving, reference, angles = wanted.moving, wanted.reference, turns(wanted.rotations_deg)
-        for group in scale_groups(wanted.scales):
-            if (angles, group) == ([0.0], [1.0]):
+        groups = scale_groups(wanted.scales)
+        looks = [(group, RANKING_PX) for group in groups] + [(list(chain(*groups[:2])), CLOSER_PX)]
+        for scales, side in looks:
+            if (angles, scales) == ([0.0], [1.0]):
                 continue
-            guesses = [centred(moving, reference, turn, scale) for scale in group for turn in angles]
-            yield Attempt(ranked(moving, reference, guesses, ranking)[:REFINED_GUESSES], rounds)
+            guesses = [centred(moving, reference, turn, scale) for scale in scales for turn in angles]
+            yield Attempt(ranked(moving, reference, guesses, ranking, side)[:REFINED_GUESSES], rounds)
 
     return attempts
 
