@@ -81,13 +81,16 @@ def estimate(
 
 
 def agreeing(points: Correspondences, threshold_px: float, kind: str, seed: int) -> npt.NDArray[np.bool_]:
-    """The inliers of an affine, or of a homography where it explains clearly more."""
+    """The inliers of an affine, or of a homography where those are more.
+
+    Few more may be those at the border that tell the kinds apart; `choose_kind` then asks whether they are worth it.
+    """
     source, target = points.moving_xy, points.reference_xy
     affine = consensus(source, target, threshold_px, "affine", seed)
     if kind in ("shift", "similarity", "affine") or len(points) < 3 * MINIMUM_POINTS["homography"]:
         return affine
     homography = consensus(source, target, threshold_px, "homography", seed)
-    return homography if homography.sum() > 1.1 * affine.sum() + 2 else affine
+    return homography if homography.sum() > affine.sum() else affine
 
 
 def balanced(points: Correspondences, quota: int = QUOTA) -> Correspondences:
