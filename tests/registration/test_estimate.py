@@ -60,6 +60,20 @@ def test_a_wanted_kind_is_kept():
     assert estimate(matches(), 3.0, "homography").fit.transform.kind == "homography"
 
 
+def test_few_matches_far_off_tell_a_perspective_from_an_affine():
+    rng = np.random.default_rng(0)
+    moving = np.concatenate([rng.uniform(0, 250, (300, 2)), rng.uniform(540, 640, (20, 2))])
+    perspective = np.array([[1.0, 0.02, 3.0], [-0.02, 1.0, 5.0], [3e-5, 4e-5, 1.0]])
+    reference = apply_matrix(perspective, moving) + rng.normal(0, 1.5, moving.shape)
+    points = Correspondences(moving, reference, np.ones(len(moving)))
+    affine = estimate(points, 3.0, "affine")
+    assert not affine.fit.inlier[300:].any(), "an affine explains nearly all of them, and not these"
+    found = estimate(points, 3.0, independent_px=48.0)
+    assert found.fit.transform.kind == "homography"
+    corner = np.array([[640.0, 640.0]])
+    np.testing.assert_allclose(found.fit.transform(corner), apply_matrix(perspective, corner), atol=1.0)
+
+
 def test_balancing_keeps_the_surest_of_each_cell():
     rng = np.random.default_rng(0)
     spread, crowd = rng.uniform(0, 640, (100, 2)), rng.uniform(0, 20, (500, 2))
