@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SAMPLE_PX = 128
 FLAT_PX = 5
+LEAST_GCP_WIDTH = 1e-6
+"""Across over along: GCPs closer to a line than this do not tell how a scene is turned."""
 """Undeclared fill is taken for nodata only where it covers a whole square of this side."""
 _LUMINANCE = {ColorInterp.red: 0.299, ColorInterp.green: 0.587, ColorInterp.blue: 0.114}
 
@@ -140,12 +142,20 @@ def _placement(dataset: rasterio.DatasetReader) -> dict[str, Any]:
             "grid": Grid(**size, geotransform=tuple(transform)[:6], crs_wkt=_wkt(crs)),
             "geocoding": "geotransform",
         }
-    if len(gcps) >= 3 and not (dataset.rpcs is not None and len(gcps) <= 4):
-        points = np.array([[g.col, g.row, g.x, g.y] for g in gcps], dtype=np.float64)
+    points = np.array([[g.col, g.row, g.x, g.y] for g in gcps], dtype=np.float64).reshape(-1, 4)
+    if _span_a_plane(points) and not (dataset.rpcs is not None and len(gcps) <= 4):
         return {"grid": Grid(**size, crs_wkt=_wkt(gcp_crs or crs)), "geocoding": "gcps", "gcps": points}
     if dataset.rpcs is not None:
         return {"grid": Grid(**size, crs_wkt=WGS84.to_wkt()), "geocoding": "rpcs"}
     return {"grid": Grid(**size), "geocoding": "none"}
+
+
+def _span_a_plane(gcps: FloatArray) -> bool:
+    """Whether GCPs (N, 4: column, row, x, y) place a scene: not if they lie on a line, in the image or on the map."""
+    if len(gcps) < 3:
+        return False
+    spans = [np.linalg.svd(part - part.mean(0), compute_uv=False) for part in (gcps[:, :2], gcps[:, 2:])]
+    return all(smallest > LEAST_GCP_WIDTH * largest for largest, smallest in spans)
 
 
 def _wkt(crs: Any) -> str | None:

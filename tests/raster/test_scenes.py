@@ -89,6 +89,21 @@ def test_control_points_only(tmp_path, noise):
     assert scene.gsd_m == pytest.approx(10, rel=1e-3)
 
 
+@pytest.mark.parametrize("line", ["in the image", "on the map"])
+def test_control_points_on_a_line_place_nothing(tmp_path, noise, line):
+    points = [
+        rasterio.control.GroundControlPoint(
+            row=0.0 if line == "in the image" else float(y),
+            col=float(x),
+            x=5e5 + 10 * x,
+            y=5e6 if line == "on the map" else 5e6 - 10 * y,
+        )
+        for x, y in [(0, 0), (20, 30), (40, 10), (79, 60), (10, 50), (60, 5), (33, 33)]
+    ]
+    scene = open_scene(write(tmp_path / "a.tif", noise, gcps=points, crs=UTM))
+    assert (scene.geocoding, scene.gcps, scene.gsd_m) == ("none", None, None)
+
+
 def test_rational_polynomials_only(tmp_path, noise):
     scene = open_scene(write(tmp_path / "a.tif", noise, rpcs=rasterio.rpc.RPC.from_gdal(RPCS)))
     assert scene.geocoding == "rpcs"
