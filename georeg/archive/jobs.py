@@ -18,9 +18,9 @@ from typing import Any
 from georeg.archive.overrides import overridden
 from georeg.archive.pairs import Pair
 from georeg.archive.shards import WHOLE, Shard
-from georeg.errors import UsageError
+from georeg.errors import InputError, UsageError
 from georeg.output.options import OutputOptions
-from georeg.raster.assets import split_asset
+from georeg.raster.assets import asset_path, split_asset
 from georeg.raster.files import is_local
 from georeg.registration.options import MatchOptions
 
@@ -140,15 +140,31 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def file_identity(path: str) -> list[Any]:
-    """What tells whether an input has changed: its path, and for local files size and time of change."""
+    """What tells whether an input has changed: its path, and for local files size and time of change.
+
+    Of a STAC item's asset both files count, the item's and the asset's.
+    """
     local, asset = split_asset(path)
     if not is_local(local):
         return [path]
+    return [os.path.abspath(local), asset, *_stamp(local), *_asset_stamp(path)]
+
+
+def _stamp(local: str) -> list[Any]:
     try:
         status = os.stat(local)
     except OSError:
-        return [os.path.abspath(local), "missing"]
-    return [os.path.abspath(local), asset, status.st_size, status.st_mtime_ns]
+        return ["missing"]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _asset_stamp(path: str) -> list[Any]:
+    """The same of the file that a STAC item names; nothing where `path` names none, or the item tells no such asset."""
+    try:
+        image = asset_path(path)
+    except InputError:
+        return []
+    return [image, *_stamp(image)] if image != path and is_local(image) else []
 
 
 def job_names(pairs: Sequence[Pair]) -> list[str]:

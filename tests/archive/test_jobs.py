@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from georeg.archive.jobs import job_names, plan_jobs
+from georeg.archive.jobs import file_identity, job_names, plan_jobs
 from georeg.archive.overrides import overridden
 from georeg.archive.pairs import Pair
 from georeg.errors import UsageError
@@ -110,3 +110,17 @@ def test_outputs_have_names_of_their_kind(make_pairs, tmp_path):
     assert job.path("raster") == str(tmp_path / "p0" / "p0.tif")
     assert replace(job, output=OutputOptions(mode="vrt")).path("raster").endswith("p0.vrt")
     assert replace(job, wanted=("raster",)).path("report") is None
+
+
+def test_an_items_asset_counts_as_part_of_the_input(tmp_path):
+    item, image = tmp_path / "item.json", tmp_path / "a.tif"
+    item.write_text('{"assets": {"B04": {"href": "./a.tif"}}}')
+    image.write_bytes(b"one")
+    before = file_identity(f"{item}#B04")
+    assert file_identity(f"{item}#B04") == before
+    image.write_bytes(b"other")
+    after = file_identity(f"{item}#B04")
+    assert after != before
+    image.unlink()
+    assert file_identity(f"{item}#B04") not in (before, after)
+    assert file_identity(f"{item}#none")[:2] == [str(item), "none"]
