@@ -22,6 +22,8 @@ from georeg.threads import thread_count
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
+NETWORK_INDEPENDENT_PX = 24.0
+"""Three cells: nearer matches of the network look at the same features."""
 NETWORK_TILES = 2
 """Given to the network together: what a CPU takes at once, and few enough to read the next ones meanwhile."""
 REFINED_GUESSES = 2
@@ -229,7 +231,7 @@ def _network_tiles(network: Matcher, threads: int) -> TileStage:
     return TileStage(
         lambda uncertainty_px: network,
         tile_px=384,
-        independent_px=24.0,
+        independent_px=NETWORK_INDEPENDENT_PX,
         usual_share=0.35,
         threads=min(threads - 1, 1),
         at_once=NETWORK_TILES,
