@@ -124,12 +124,25 @@ def _register(
 def surer(first: Registration, second: Registration) -> Registration:
     """The first answer, unless it is refused or contradicted, and the second one is held to be more probable.
 
-    Where both say the same, the first matcher's word is the more exact one.
+    Where both say the same, the first matcher's word is the more exact one. A contradicted answer is never passed.
     """
     if second.quality.probability_correct <= first.quality.probability_correct:
         return first
-    refused = first.transform is None or first.quality.verdict == "fail"
-    return second if refused or apart_px(first, second) > CONTRADICTION_PX else first
+    if first.transform is None:
+        return second
+    apart = apart_px(first, second)
+    if apart > CONTRADICTION_PX:
+        return doubted(
+            second, f"another matcher puts its corners elsewhere: {apart:.0f} px of an image of 640 px"
+        )
+    return second if first.quality.verdict == "fail" else first
+
+
+def doubted(answer: Registration, reason: str) -> Registration:
+    """The answer with one more reason against it, so that the best verdict is "warn"."""
+    quality = answer.quality
+    verdict = "warn" if quality.verdict == "pass" else quality.verdict
+    return replace(answer, quality=replace(quality, verdict=verdict, reasons=(*quality.reasons, reason)))
 
 
 def apart_px(first: Registration, second: Registration) -> float:

@@ -9,6 +9,7 @@ from affine import Affine
 from georeg.errors import InputError, NotRegistrableError
 from georeg.matching.protocol import Correspondences
 from georeg.registration import MatchOptions, recipe, register
+from georeg.registration.judge import nothing_found
 from georeg.registration.matchers import make_toolkit
 from georeg.result import Registration
 
@@ -167,9 +168,9 @@ def answer(dx, probability, verdict, size=640):
         width=size, height=size // 2, corners_xy=np.array([[0.0, 0], [size, 0], [size, 300], [0, 300]])
     )
     scene = SimpleNamespace(grid=grid)
-    quality = SimpleNamespace(probability_correct=probability, verdict=verdict)
+    quality = replace(nothing_found(0, "as given"), probability_correct=probability, verdict=verdict)
     transform = None if dx is None else lambda points: points + [dx, 0.0]
-    return SimpleNamespace(moving=scene, reference=scene, transform=transform, quality=quality)
+    return Registration(scene, scene, transform, None, quality, (), {})
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,14 @@ def answer(dx, probability, verdict, size=640):
 )
 def test_which_of_two_answers_is_taken(first, second, chosen):
     answers = answer(*first), answer(*second)
-    assert recipe.surer(*answers) is answers[chosen]
+    assert recipe.surer(*answers).transform is answers[chosen].transform
+
+
+@pytest.mark.parametrize(("first", "verdict"), [(30.0, "warn"), (4.0, "pass"), (None, "pass")])
+def test_an_answer_that_another_matcher_contradicts_is_not_passed(first, verdict):
+    found = recipe.surer(answer(first, 0.1, "fail"), answer(0.0, 0.97, "pass"))
+    assert found.quality.verdict == verdict
+    assert any("30 px" in reason for reason in found.quality.reasons) == (first == 30.0)
 
 
 def test_a_contradiction_is_measured_on_the_scene():
