@@ -185,8 +185,8 @@ def test_georeg_ends_with_qgis(end, tmp_path):
     """A QGIS of its own is started, aligns, and goes: closed by the user, ended by the system, or killed."""
     folder = tmp_path / "images"
     folder.mkdir()
-    for name in ("sar", "optical"):
-        shutil.copy(SAMPLE / f"{name}.tif", folder)
+    for name in ("sar", "optical"):  # enlarged, so that georeg is still at work when QGIS goes
+        gdal.Translate(str(folder / f"{name}.tif"), str(SAMPLE / f"{name}.tif"), widthPct=800, heightPct=800)
     script = Path(__file__).with_name("closing_qgis.py")
     qgis = subprocess.Popen(
         [sys.executable, str(script), str(folder), end], stdout=subprocess.PIPE, text=True, env=os.environ
