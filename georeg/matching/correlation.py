@@ -25,6 +25,16 @@ Whole = npt.NDArray[np.intp]
 BLOCK_PX = 4
 
 
+def _product(first: Values, second: Values) -> Values:
+    """The matrix product of finite values.
+
+    OpenBLAS's kernels for small float32 matrices now and then raise the flag of an invalid value where there is none
+    (as in numpy's issue 24067 and OpenBLAS's 1924).
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(first @ second)
+
+
 @dataclass(frozen=True)
 class Boxes:
     """Square templates around the crossings of a grid.
@@ -43,11 +53,11 @@ class Boxes:
     def sums(self, image: Image) -> Values:
         """(Ny, Nx) sums of an image over each template; the image is the window, filled up to whole blocks."""
         block_rows = image.reshape(-1, BLOCK_PX, image.shape[1]).sum(1)
-        return np.asarray(self._rows @ (block_rows @ self._cols))
+        return _product(self._rows, _product(block_rows, self._cols))
 
     def block_sums(self, blocks: Values) -> Values:
         """(.., Ny, Nx) sums from (.., H / BLOCK_PX, W / BLOCK_PX) means of blocks."""
-        return np.asarray(BLOCK_PX**2 * (self._rows @ blocks @ self._block_cols))
+        return np.asarray(BLOCK_PX**2 * _product(_product(self._rows, blocks), self._block_cols))
 
     @cached_property
     def _rows(self) -> Values:
