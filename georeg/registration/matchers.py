@@ -26,6 +26,10 @@ NETWORK_INDEPENDENT_PX = 24.0
 """Three cells: nearer matches of the network look at the same features."""
 NETWORK_TILES = 2
 """Given to the network together: what a CPU takes at once, and few enough to read the next ones meanwhile."""
+ENOUGH_CERTAINTY = 24.0
+"""A refined guess of this certainty ends the search: right ones reached 30 and more, wrong ones never 16."""
+UNCOMPARED_CERTAINTY = 100.0
+"""The same for one that only the network speaks for, neither geocoding nor comparison: wrong ones reached 55."""
 REFINED_GUESSES = 2
 """So many of the network's ranked guesses are refined at each range of scales."""
 
@@ -40,10 +44,15 @@ class Round:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Hypotheses to be refined, the more promising ones first, each by the same rounds."""
+    """Hypotheses to be refined, the more promising ones first, each by the same rounds.
+
+    Attributes:
+        enough: certainty of a refined one that ends the search.
+    """
 
     hypotheses: Sequence[Hypothesis]
     rounds: tuple[Round, ...]
+    enough: float = ENOUGH_CERTAINTY
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,8 @@ def _network_attempts(network: DeferredNetwork, last: Round | None = None) -> At
     rounds, ranking = (Round(network, 6.0), last or Round(network, 4.0)), network.coarse()
 
     def attempts(wanted: Wanted) -> Iterator[Attempt]:
-        yield Attempt([wanted.as_they_are], rounds)
+        alone = last is None and wanted.start is None
+        yield Attempt([wanted.as_they_are], rounds, UNCOMPARED_CERTAINTY if alone else ENOUGH_CERTAINTY)
         moving, reference, angles = wanted.moving, wanted.reference, turns(wanted.rotations_deg)
         groups = scale_groups(wanted.scales)
         looks = [(group, RANKING_PX) for group in groups] + [(list(chain(*groups[:2])), CLOSER_PX)]

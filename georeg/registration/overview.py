@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from georeg.geometry.transforms import MatrixTransform, apply_matrix
+from georeg.matching.protocol import Correspondences
 from georeg.registration.estimate import Estimate, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.guesses import match_warped, shrink
@@ -20,12 +21,13 @@ from georeg.scene import FloatArray, Patch
 
 OVERVIEW_PX = 640
 COARSE_PX = 288
+DIFFERENT_PX = 24.0
+"""Placements whose corners lie farther apart than this in the coarse overview contradict one another: rough ones of the
+right turn lay up to 13 px apart, wrong ones mostly more than 100 px from the right ones."""
 SCALES = tuple(float(s) for s in np.geomspace(0.42, 2.4, 11))
 ROTATIONS = tuple(float(r) for r in range(0, 360, 10))
 NEAR_SCALES = (0.93, 1.0, 1.075)
 NEAR_ROTATIONS = (-8.0, -4.0, 0.0, 4.0, 8.0)
-ENOUGH_CERTAINTY = 24.0
-"""A hypothesis of this certainty ends the search: right ones reached 30 and more, wrong ones never 16."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ def locate(
     wanted = Wanted(overview.moving, overview.reference, start, rotations_deg, scales)
     coarse = overview.reduced(COARSE_PX)
     found: list[tuple[Estimate, FloatArray]] = []
+    beyond_doubt = False
     for attempt in toolkit.attempts(wanted):
         found += supported(overview, coarse, attempt)
-        if any(one.certainty >= ENOUGH_CERTAINTY for one, _ in found):
+        beyond_doubt = any(one.certainty >= attempt.enough for one, _ in found)
+        if beyond_doubt:
             break
     if not found:
         return None
@@ -118,7 +122,6 @@ def locate(
     runner_up = next((e.certainty for e, m in found[1:] if _differ(matrix, m, coarse.moving)), 0.0)
     agreement = best.certainty / max(best.certainty + runner_up, 1e-9)
     spread = max(best.spread_px, 0.5) * coarse.reference_frame.step * 3
-    beyond_doubt = best.certainty >= ENOUGH_CERTAINTY
     return Located(coarse.correction(matrix), best.support, agreement, beyond_doubt, spread)
 
 
@@ -130,7 +133,7 @@ def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tu
         if refined is None:
             continue
         found.append(refined)
-        if refined[0].certainty >= ENOUGH_CERTAINTY:
+        if refined[0].certainty >= attempt.enough:
             break
     return found
 
@@ -142,14 +145,24 @@ def refine_hypothesis(
     result: tuple[Estimate, FloatArray] | None = None
     for one in rounds:
         found = match_warped(overview.moving, overview.reference, [matrix], one.matcher)[0]
-        fitted = estimate(found, one.threshold_px) if len(found) >= 6 else None
-        if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
+        result = _fitted(found, one.threshold_px, overview.moving)
+        if result is None:
             return None
-        matrix = fitted.fit.transform.matrix
-        if not _sane(matrix, overview.moving):
-            return None
-        result = fitted, matrix
+        matrix = result[1]
     return result
+
+
+def _fitted(found: Correspondences, threshold_px: float, moving: Patch) -> tuple[Estimate, FloatArray] | None:
+    """The transform that the matches agree on, and its matrix: an affine where a freer one tears the image apart."""
+    if len(found) < 6:
+        return None
+    for kind in ("auto", "affine"):
+        fitted = estimate(found, threshold_px, kind)
+        if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
+            continue
+        if _sane(fitted.fit.transform.matrix, moving):
+            return fitted, fitted.fit.transform.matrix
+    return None
 
 
 def _between(overview: Overview, coarse: Overview, matrix: FloatArray) -> FloatArray:
@@ -172,7 +185,10 @@ def _sane(matrix: FloatArray, moving: Patch) -> bool:
 def _differ(one: FloatArray, other: FloatArray, moving: Patch) -> bool:
     rows, cols = moving.shape
     corners = np.array([[0.0, 0.0], [cols, 0.0], [cols, rows], [0.0, rows]])
-    return bool(np.linalg.norm(apply_matrix(one, corners) - apply_matrix(other, corners), axis=1).mean() > 12)
+    return bool(
+        np.linalg.norm(apply_matrix(one, corners) - apply_matrix(other, corners), axis=1).mean()
+        > DIFFERENT_PX
+    )
 
 
 def _coarser(frame: Frame, factor: float) -> Frame:
