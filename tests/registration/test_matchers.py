@@ -73,3 +73,13 @@ def test_the_most_certain_guess_comes_first():
     assert [guess.scale for guess in found] == [1.0, 0.7, 0.4]
     assert found[0].score == pytest.approx(max(guess.score for guess in found))
     np.testing.assert_allclose(found[0].matrix, np.eye(3), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("last", "start", "enough"),
+    [(None, None, 100.0), (None, np.eye(3), 24.0), (matchers.Round(Seen(), 3.5), None, 24.0)],
+)
+def test_the_network_compares_before_it_stops_unless_something_else_agrees(last, start, enough):
+    wanted = Wanted(window(), window(), start, [0.0], [1.0])
+    (first,) = matchers._network_attempts(Seen(), last)(wanted)
+    assert first.enough == enough

@@ -10,9 +10,9 @@ import pytest
 from georeg.geometry.transforms import MatrixTransform
 from georeg.matching.protocol import Correspondences
 from georeg.raster import SceneReader, open_scene
+from georeg.registration.detail import match_tiles
 from georeg.registration.frames import Frame, Viewer
 from georeg.registration.matchers import TileStage
-from georeg.registration.recipe import match_tiles
 
 SELDOM_NEEDED = {"scipy", "pyogrio", "matplotlib", "distributed"}
 

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +7,8 @@ from affine import Affine
 
 from georeg.errors import InputError, NotRegistrableError
 from georeg.matching.protocol import Correspondences
-from georeg.registration import MatchOptions, recipe, register
-from georeg.registration.judge import nothing_found
+from georeg.registration import MatchOptions, judge, recipe, register
 from georeg.registration.matchers import make_toolkit
-from georeg.result import Registration
 
 from ..rasters import write
 
@@ -61,7 +58,7 @@ def test_a_quarter_turn_without_geocoding_is_found(small_pair, tmp_path):
         grey = source.read(1)
     turned = np.rot90(grey, 1).copy()
     moving = write(tmp_path / "turned.tif", turned)
-    found: Registration = register(moving, write(tmp_path / "as_is.tif", grey), STRUCTURAL)
+    found = register(moving, write(tmp_path / "as_is.tif", grey), STRUCTURAL)
     height, width = grey.shape
     corners = np.array([[0.0, 0.0], [height, 0.0], [height, width], [0.0, width]])
     expected = np.array([[width, 0.0], [width, height], [0.0, height], [0.0, 0.0]])
@@ -162,39 +159,17 @@ def test_a_sure_answer_needs_no_second_one(small_pair, monkeypatch):
     assert register(small_pair.moving, small_pair.reference, STRUCTURAL).quality.verdict == "pass"
 
 
-def answer(dx, probability, verdict, size=640):
-    """A registration of two scenes of this size that differs from the truth by dx reference pixels."""
-    grid = SimpleNamespace(
-        width=size, height=size // 2, corners_xy=np.array([[0.0, 0], [size, 0], [size, 300], [0, 300]])
-    )
-    scene = SimpleNamespace(grid=grid)
-    quality = replace(nothing_found(0, "as given"), probability_correct=probability, verdict=verdict)
-    transform = None if dx is None else lambda points: points + [dx, 0.0]
-    return Registration(scene, scene, transform, None, quality, (), {})
+def test_matchers_that_agree_are_fitted_together(small_pair, monkeypatch):
+    def toolkit(*given):
+        whole = make_toolkit(*given)
+        return replace(whole, second_opinion=whole.tiles)
 
-
-@pytest.mark.parametrize(
-    ("first", "second", "chosen"),
-    [
-        ((0.0, 0.9, "warn"), (30.0, 0.8, "warn"), 0),
-        ((0.0, 0.9, "warn"), (30.0, 0.97, "pass"), 1),
-        ((0.0, 0.9, "warn"), (3.0, 0.97, "pass"), 0),
-        ((0.0, 0.3, "fail"), (3.0, 0.97, "pass"), 1),
-        ((None, 0.0, "fail"), (3.0, 0.97, "pass"), 1),
-        ((0.0, 0.3, "fail"), (None, 0.0, "fail"), 0),
-    ],
-)
-def test_which_of_two_answers_is_taken(first, second, chosen):
-    answers = answer(*first), answer(*second)
-    assert recipe.surer(*answers).transform is answers[chosen].transform
-
-
-@pytest.mark.parametrize(("first", "verdict"), [(30.0, "warn"), (4.0, "pass"), (None, "pass")])
-def test_an_answer_that_another_matcher_contradicts_is_not_passed(first, verdict):
-    found = recipe.surer(answer(first, 0.1, "fail"), answer(0.0, 0.97, "pass"))
-    assert found.quality.verdict == verdict
-    assert any("30 px" in reason for reason in found.quality.reasons) == (first == 30.0)
-
-
-def test_a_contradiction_is_measured_on_the_scene():
-    assert recipe.apart_px(answer(0.0, 1, "pass", 6400), answer(50.0, 1, "pass", 6400)) == pytest.approx(5.0)
+    alone = register(small_pair.moving, small_pair.reference, STRUCTURAL)
+    monkeypatch.setattr(judge, "PASS_FROM", 2.0)
+    monkeypatch.setattr(recipe, "make_toolkit", toolkit)
+    found = register(small_pair.moving, small_pair.reference, STRUCTURAL)
+    assert (found.quality.verdict, found.run["tiles_used"]) == ("warn", alone.run["tiles_used"])
+    assert found.quality.probability_correct == alone.quality.probability_correct
+    assert len(found.tiles) == 2 * len(alone.tiles)
+    assert 1.5 * len(alone.tie.confidence) < len(found.tie.confidence) <= 2 * len(alone.tie.confidence)
+    assert small_pair.error_px(found.transform) < 2.0

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeg.geometry.transforms import MatrixTransform
+from georeg.registration.detail import pyramid, work_step
 from georeg.registration.frames import Frame
-from georeg.registration.recipe import pyramid, work_step
 from georeg.registration.tiles import TILE_PX, coverage, plan_tiles, predicted_error_px, spread_order
 from georeg.scene import Modality, Patch
 
