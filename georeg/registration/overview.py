@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from georeg.geometry.transforms import MatrixTransform, apply_matrix
-from georeg.matching.protocol import Correspondences
+from georeg.matching.protocol import Correspondences, Matcher
 from georeg.registration.estimate import Estimate, estimate
 from georeg.registration.frames import Frame, Viewer, local_scale
 from georeg.registration.guesses import match_warped, shrink
@@ -21,6 +21,8 @@ from georeg.scene import FloatArray, Patch
 
 OVERVIEW_PX = 640
 COARSE_PX = 288
+KEPT_CERTAINTY = 0.7
+"""A tighter threshold takes this much of a right placement's certainty at most."""
 DIFFERENT_PX = 24.0
 """Placements whose corners lie farther apart than this in the coarse overview contradict one another: rough ones of the
 right turn lay up to 13 px apart, wrong ones mostly more than 100 px from the right ones."""
@@ -141,15 +143,25 @@ def supported(overview: Overview, coarse: Overview, attempt: Attempt) -> list[tu
 def refine_hypothesis(
     overview: Overview, matrix: FloatArray, rounds: Sequence[Round]
 ) -> tuple[Estimate, FloatArray] | None:
-    """Match after warping by the hypothesis, each round with what the last one gave; None where support is lost."""
+    """Match after warping by the hypothesis, each round with what the last one gave; None where support is lost.
+
+    A matcher that is less certain of its own last result than before was led astray by few matches: the earlier stays.
+    """
     result: tuple[Estimate, FloatArray] | None = None
+    matcher: Matcher | None = None
     for one in rounds:
         found = match_warped(overview.moving, overview.reference, [matrix], one.matcher)[0]
-        result = _fitted(found, one.threshold_px, overview.moving)
-        if result is None:
+        fitted = _fitted(found, one.threshold_px, overview.moving)
+        if result is not None and one.matcher is matcher and _astray(fitted, result):
+            return result
+        if fitted is None:
             return None
-        matrix = result[1]
+        result, matcher, matrix = fitted, one.matcher, fitted[1]
     return result
+
+
+def _astray(fitted: tuple[Estimate, FloatArray] | None, before: tuple[Estimate, FloatArray]) -> bool:
+    return fitted is None or fitted[0].certainty < KEPT_CERTAINTY * before[0].certainty
 
 
 def _fitted(found: Correspondences, threshold_px: float, moving: Patch) -> tuple[Estimate, FloatArray] | None:
