@@ -27,9 +27,11 @@ NETWORK_INDEPENDENT_PX = 24.0
 NETWORK_TILES = 2
 """Given to the network together: what a CPU takes at once, and few enough to read the next ones meanwhile."""
 ENOUGH_CERTAINTY = 24.0
-"""A refined guess of this certainty ends the search: right ones reached 30 and more, wrong ones never 16."""
-UNCOMPARED_CERTAINTY = 100.0
-"""The same for one that only the network speaks for, neither geocoding nor comparison: wrong ones reached 55."""
+"""A refined guess of this certainty ends the search: the best of its range of scales, or what the geocoding says."""
+UNCOMPARED_CERTAINTY = 36.0
+"""The same for one that was compared with no other: right ones reached 40 and more, a wrong one of 80 29."""
+UNCONFIRMED_CERTAINTY = 100.0
+"""The same where correlation has not confirmed it either: an upright map was placed wrong with 55."""
 REFINED_GUESSES = 2
 """So many of the network's ranked guesses are refined at each range of scales."""
 
@@ -178,8 +180,8 @@ def _network_attempts(network: DeferredNetwork, last: Round | None = None) -> At
     rounds, ranking = (Round(network, 6.0), last or Round(network, 4.0)), network.coarse()
 
     def attempts(wanted: Wanted) -> Iterator[Attempt]:
-        alone = last is None and wanted.start is None
-        yield Attempt([wanted.as_they_are], rounds, UNCOMPARED_CERTAINTY if alone else ENOUGH_CERTAINTY)
+        lone = UNCOMPARED_CERTAINTY if last else UNCONFIRMED_CERTAINTY
+        yield Attempt([wanted.as_they_are], rounds, lone if wanted.start is None else ENOUGH_CERTAINTY)
         moving, reference, angles = wanted.moving, wanted.reference, turns(wanted.rotations_deg)
         groups = scale_groups(wanted.scales)
         looks = [(group, RANKING_PX) for group in groups] + [(list(chain(*groups[:2])), CLOSER_PX)]

@@ -30,9 +30,13 @@ def surer(first: Registration, second: Registration) -> Registration:
     return second if first.quality.verdict == "fail" else first
 
 
-def agree(first: Registration, second: Registration) -> bool:
-    """Whether both answers say the same, but for their accuracy."""
-    return apart_px(first, second) <= CONTRADICTION_PX
+def agree(first: Registration, second: Registration, work_step: float) -> bool:
+    """Whether both answers say the same, but for their accuracy: on the whole scene and at full detail.
+
+    `work_step` is the reference pixels per pixel of the coarser scene.
+    """
+    within = CONTRADICTION_PX * work_step
+    return apart_px(first, second) <= CONTRADICTION_PX and corners_apart_px(first, second) <= within
 
 
 def as_probable_as(best: Registration, together: Registration) -> Registration:
@@ -59,10 +63,14 @@ def doubted(answer: Registration, reason: str) -> Registration:
 
 
 def apart_px(first: Registration, second: Registration) -> float:
-    """Mean distance of the moving scene's corners between two answers, in pixels of a reference of 640 px."""
+    """As `corners_apart_px`, in pixels of a reference of 640 px."""
+    grid = first.reference.grid
+    return corners_apart_px(first, second) * 640 / max(grid.width, grid.height)
+
+
+def corners_apart_px(first: Registration, second: Registration) -> float:
+    """Mean distance of the moving scene's corners between two answers, reference pixels."""
     if first.transform is None or second.transform is None:
         return math.inf
     corners = first.moving.grid.corners_xy
-    distance = np.linalg.norm(first.transform(corners) - second.transform(corners), axis=1).mean()
-    grid = first.reference.grid
-    return float(distance * 640 / max(grid.width, grid.height))
+    return float(np.linalg.norm(first.transform(corners) - second.transform(corners), axis=1).mean())

@@ -88,7 +88,7 @@ def _register(
             if placement is None or answers[-1].quality.verdict == "pass":
                 break
     best = reduce(surer, answers)
-    if len(answers) < 2 or not agree(*answers):
+    if len(answers) < 2 or not agree(answers[0], answers[1], details[0].step):
         return best
     together = pooled(details[0], details[1], options, tiles.independent_px)
     whole = _registration(moving_scene, reference_scene, placement, together, dict(run), tiles.usual_share)

@@ -77,7 +77,7 @@ def test_the_most_certain_guess_comes_first():
 
 @pytest.mark.parametrize(
     ("last", "start", "enough"),
-    [(None, None, 100.0), (None, np.eye(3), 24.0), (matchers.Round(Seen(), 3.5), None, 24.0)],
+    [(None, None, 100.0), (None, np.eye(3), 24.0), (matchers.Round(Seen(), 3.5), None, 36.0)],
 )
 def test_the_network_compares_before_it_stops_unless_something_else_agrees(last, start, enough):
     wanted = Wanted(window(), window(), start, [0.0], [1.0])

@@ -55,9 +55,20 @@ def test_a_contradiction_is_measured_on_the_scene():
     )
 
 
-@pytest.mark.parametrize(("dx", "same"), [(9.0, True), (11.0, False), (None, False)])
-def test_answers_agree_within_what_a_pass_promises(dx, same):
-    assert opinions.agree(answer(0.0, 0.9, "warn"), answer(dx, 0.9, "warn")) == same
+@pytest.mark.parametrize(
+    ("dx", "size", "step", "same"),
+    [
+        (9.0, 640, 1.0, True),
+        (11.0, 640, 1.0, False),
+        (11.0, 640, 2.0, False),
+        (11.0, 6400, 1.0, False),
+        (11.0, 6400, 2.0, True),
+        (None, 640, 1.0, False),
+    ],
+)
+def test_answers_agree_on_the_whole_scene_and_at_full_detail(dx, size, step, same):
+    first, second = answer(0.0, 0.9, "warn", size), answer(dx, 0.9, "warn", size)
+    assert opinions.agree(first, second, step) == same
 
 
 def test_both_together_are_believed_as_the_better_one_was():
