@@ -29,7 +29,7 @@ NETWORK_TILES = 2
 ENOUGH_CERTAINTY = 24.0
 """A refined guess of this certainty ends the search: the best of its range of scales, or what the geocoding says."""
 UNCOMPARED_CERTAINTY = 36.0
-"""The same for one that was compared with no other: right ones reached 40 and more, a wrong one of 80 29."""
+"""The same for one that was compared with no other: right ones reached 40 and more, a wrong one 29."""
 UNCONFIRMED_CERTAINTY = 100.0
 """The same where correlation has not confirmed it either: an upright map was placed wrong with 55."""
 REFINED_GUESSES = 2
