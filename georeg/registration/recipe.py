@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import reduce
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ from georeg.raster import GeocodingPrior, SceneReader, open_scene
 from georeg.registration.detail import Detail, match_in_detail, pooled, searched_px2
 from georeg.registration.estimate import Estimate
 from georeg.registration.judge import judge, nothing_found
-from georeg.registration.matchers import Toolkit, make_toolkit
+from georeg.registration.matchers import TileStage, Toolkit, make_toolkit
 from georeg.registration.memory import keep_freed_memory
 from georeg.registration.opinions import agree, as_probable_as, surer
 from georeg.registration.options import MatchOptions, Progress, no_progress
@@ -75,23 +75,42 @@ def _register(
     with SceneReader(moving_scene) as m, SceneReader(reference_scene) as r:
         with _timed(seconds, "overview"):
             placement = place(m, r, prior, toolkit, options, progress)
-        answers: list[Registration] = []
-        details: list[Detail] = []
-        for tiles in toolkit.tile_stages():
+        opinions: list[_Opinion] = []
+        for stage in toolkit.tile_stages():
             with _timed(seconds, "tiles"):
-                detail = None if placement is None else match_in_detail(placement, tiles, options, progress)
+                detail = None if placement is None else match_in_detail(placement, stage, options, progress)
             run = _run_record(toolkit, options, seconds, detail)
-            answers.append(
-                _registration(moving_scene, reference_scene, placement, detail, run, tiles.usual_share)
-            )
-            details += [detail] if detail else []
-            if placement is None or answers[-1].quality.verdict == "pass":
+            answer = _registration(m.scene, r.scene, placement, detail, run, stage.usual_share)
+            opinions.append(_Opinion(stage, detail, answer))
+            if placement is None or answer.quality.verdict == "pass":
                 break
-    best = reduce(surer, answers)
-    if len(answers) < 2 or not agree(answers[0], answers[1], details[0].step):
+    return _settled(opinions, placement, options)
+
+
+@dataclass(frozen=True)
+class _Opinion:
+    """What one stage at full detail found, and the answer it makes by itself."""
+
+    stage: TileStage
+    detail: Detail | None
+    answer: Registration
+
+
+def _settled(
+    opinions: Sequence[_Opinion], placement: Placement | None, options: MatchOptions
+) -> Registration:
+    """The surer answer; where two agree, the one that the tie points of both make."""
+    best = reduce(surer, (opinion.answer for opinion in opinions))
+    if len(opinions) < 2:
         return best
-    together = pooled(details[0], details[1], options, tiles.independent_px)
-    whole = _registration(moving_scene, reference_scene, placement, together, dict(run), tiles.usual_share)
+    first, second, last = opinions[0].detail, opinions[1].detail, opinions[-1]
+    if first is None or second is None or not agree(opinions[0].answer, last.answer, first.step):
+        return best
+    together = pooled(first, second, options, last.stage.independent_px)
+    answer = last.answer
+    whole = _registration(
+        answer.moving, answer.reference, placement, together, dict(answer.run), last.stage.usual_share
+    )
     return as_probable_as(best, whole)
 
 
