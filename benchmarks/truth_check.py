@@ -17,6 +17,7 @@ import numpy as np
 
 from georeg import MatchOptions, register
 from georeg.evaluation import Case, read_benchmark
+from georeg.geometry.transforms import MatrixTransform
 from georeg.scene import FloatArray
 
 BINS = 32
@@ -46,7 +47,7 @@ def check(case: Case, matcher: str) -> str:
         return f"{case.id}: no answer"
     width, height = case.moving_size
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
-    true_xy, answer_xy = project(case.truth, corners), answer(corners)
+    true_xy, answer_xy = MatrixTransform("homography", case.truth)(corners), answer(corners)
     judge = MutualInformation(case, corners, (true_xy, answer_xy))
     along = [judge(true_xy + step * (answer_xy - true_xy)) for step in STEPS]
     values = " ".join(f"{1e3 * value:6.1f}" for value in along)
@@ -84,11 +85,6 @@ class MutualInformation:
         )
         height, width = self.reference.shape
         return cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
-
-
-def project(matrix: FloatArray, points_xy: FloatArray) -> FloatArray:
-    """(N, 2) points through a homography."""
-    return cv2.perspectiveTransform(points_xy[None], matrix)[0]
 
 
 def _grey(path: str) -> np.ndarray:
