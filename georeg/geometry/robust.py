@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from georeg.geometry.transforms import KINDS, MINIMUM_POINTS, Transform, fit_transform
+from georeg.geometry.transforms import KINDS, MATRIX_KINDS, MINIMUM_POINTS, Transform, fit_transform
 from georeg.scene import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -20,6 +20,8 @@ BoolArray = npt.NDArray[np.bool_]
 FOLDS = 5
 PARAMETER_COST = 12.0
 """What a parameter must take off the sum of squared held-out errors, in units of the best kind's mean square."""
+MATRIX_COST = 8.0
+"""The same of the squared residuals of the fitted points themselves, which every parameter lowers by itself (by 1)."""
 LEAST_ERROR_PX = 0.02
 """Errors below this are not compared: nothing is measured so well."""
 
@@ -137,17 +139,19 @@ def choose_kind(
     kinds: tuple[str, ...] = KINDS,
     independent_px: float = 0.0,
 ) -> tuple[str, FloatArray]:
-    """The kind whose held-out error best pays for its parameters.
+    """The kind whose errors best pay for its parameters.
 
     Of neighbouring tie points, measured in windows that overlap, hardly one is an observation of its own: whatever is
     smooth fits them. So the points count as one for each square of `independent_px`, and the sum of their squared
     held-out errors, in units of the best kind's, is weighed against PARAMETER_COST for every parameter. A kind needs
-    three times its minimum of points. Holding out whole cells makes a kind that extrapolates badly lose.
+    three times its minimum of points. Holding out whole cells makes a kind that extrapolates badly lose, which guards
+    against splines but is hard on a homography: where no bending is needed and it is known how many observations
+    there are, the matrix kinds are compared by their own residuals instead (as Mallows' Cp does), at MATRIX_COST.
 
     Args:
         source_xy, target_xy: (N, 2).
         kinds: to choose from.
-        independent_px: side of the squares of the target plane; 0 counts every point.
+        independent_px: side of the squares of the target plane; 0, where it is not known, counts every point.
 
     Returns:
         (kind, (N,) held-out distances).
@@ -159,16 +163,29 @@ def choose_kind(
     possible = [kind for kind in kinds if len(source_xy) >= 3 * MINIMUM_POINTS[kind]]
     if not possible:
         raise ValueError(f"{len(source_xy)} tie points are too few for any transform")
-    held = {kind: holdout(kind, source_xy, target_xy, groups) for kind in possible}
-    error = {kind: _mean_square(distance) for kind, distance in held.items()}
     observations = 2 * independent_points(target_xy, independent_px)
-    unit = min(error.values())
-
-    def price(kind: str) -> float:
-        return observations * error[kind] / unit + 2 * PARAMETER_COST * MINIMUM_POINTS[kind]
-
-    best = min(possible, key=price)
+    held = {kind: holdout(kind, source_xy, target_xy, groups) for kind in possible}
+    best = _cheapest(held, observations, PARAMETER_COST)
+    if best in MATRIX_KINDS and independent_px > 0:
+        matrices = [kind for kind in possible if kind in MATRIX_KINDS]
+        own = {kind: own_residuals(kind, source_xy, target_xy) for kind in matrices}
+        best = _cheapest(own, observations, MATRIX_COST)
     return best, held[best]
+
+
+def own_residuals(kind: str, source_xy: FloatArray, target_xy: FloatArray) -> FloatArray:
+    """(N,) distance of each point from the least-squares fit to all; infinite where there is no such fit."""
+    try:
+        return residuals(fit_transform(kind, source_xy, target_xy), source_xy, target_xy)
+    except ValueError:
+        return np.full(len(source_xy), np.inf)
+
+
+def _cheapest(distance_px: dict[str, FloatArray], observations: int, cost: float) -> str:
+    """The kind of least squared error, where each parameter costs so much in units of the least mean square."""
+    error = {kind: _mean_square(distance) for kind, distance in distance_px.items()}
+    unit = min(error.values())
+    return min(error, key=lambda kind: observations * error[kind] / unit + 2 * cost * MINIMUM_POINTS[kind])
 
 
 def _mean_square(distance_px: FloatArray) -> float:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from georeg.geometry.robust import choose_kind, consensus, holdout, refine, spatial_groups
-from georeg.geometry.transforms import apply_matrix
+from georeg.geometry.transforms import MATRIX_KINDS, apply_matrix
 
 AFFINE = np.array([[1.02, 0.05, 12.0], [-0.04, 0.97, -8.0], [0, 0, 1]])
 HOMOGRAPHY = np.array([[1.02, 0.05, 12.0], [-0.04, 0.97, -8.0], [1.5e-4, -1e-4, 1]])
@@ -51,6 +51,7 @@ def test_refine_with_too_few_points_says_so():
         refine("affine", source, target, true, 2.0)
 
 
+@pytest.mark.parametrize("independent_px", [0.0, 40.0])
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
@@ -60,9 +61,9 @@ def test_refine_with_too_few_points_says_so():
         (HOMOGRAPHY, "homography"),
     ],
 )
-def test_the_simplest_sufficient_kind_is_chosen(matrix, expected):
+def test_the_simplest_sufficient_kind_is_chosen(matrix, expected, independent_px):
     source, target, _ = points(matrix, 0.0)
-    kind, distance = choose_kind(source, target)
+    kind, distance = choose_kind(source, target, independent_px=independent_px)
     assert kind == expected
     assert np.median(distance) < 1.0
 
@@ -73,6 +74,31 @@ def test_a_kind_that_extrapolates_badly_loses():
     source = np.concatenate([rng.uniform(0, 100, (60, 2)), rng.uniform(900, 1000, (60, 2))])
     target = apply_matrix(AFFINE, source) + rng.normal(0, 0.5, source.shape)
     assert choose_kind(source, target)[0] in ("similarity", "affine")
+
+
+def wavy_corner(seed, perspective):
+    """Tie points along two sides of a scene, with errors that neighbours share."""
+    rng = np.random.default_rng(seed)
+    sides = ((150, 600), (600, 150))
+    source = np.concatenate([rng.uniform((0, 0), side, (150, 2)) for side in sides])
+    waves = np.sin(source / 60 + rng.uniform(0, 6, 2)) + np.sin(source[:, ::-1] / 45 + rng.uniform(0, 6, 2))
+    target = source / (1 + perspective * source[:, :1]) + 1.5 * waves
+    return source, target + rng.normal(0, 0.7, source.shape)
+
+
+def test_a_perspective_is_found_where_holding_out_hides_it():
+    """Without one side, the freer fit extrapolates worse, though the corner between them is ten pixels off."""
+    kinds = [
+        [choose_kind(*wavy_corner(seed, 3e-5), MATRIX_KINDS, side)[0] for seed in range(12)]
+        for side in (0.0, 48.0)
+    ]
+    assert kinds[1].count("homography") > kinds[0].count("homography")
+    assert kinds[1].count("homography") > 6
+
+
+def test_errors_that_neighbours_share_are_no_perspective():
+    kinds = [choose_kind(*wavy_corner(seed, 0.0), MATRIX_KINDS, 48.0)[0] for seed in range(12)]
+    assert kinds.count("homography") <= 1
 
 
 def test_holdout_is_larger_than_the_residuals_of_a_fit_through_all_points():
