@@ -39,8 +39,10 @@ from georeg.matching.protocol import PatchPair
 from georeg.raster import SceneReader, open_scene
 from georeg.registration.estimate import estimate
 from georeg.registration.frames import Frame, Viewer
-from georeg.registration.matchers import NETWORK_INDEPENDENT_PX
 from georeg.scene import FloatArray
+
+ONE_PASS_INDEPENDENT_PX = 40.0
+"""One pass sees whole images in windows smaller than the tiles of the pipeline."""
 
 
 def sift(moving: str, reference: str) -> Estimate:
@@ -101,7 +103,7 @@ def network_alone(weights: str | None, side_px: int) -> Estimator:
             frames = [whole(reader, side_px) for reader in (first, second)]
             pair = PatchPair(viewer.source_patch(frames[0]), viewer.reference_patch(frames[1]))
         found = network.match([pair])[0]
-        fitted = estimate(found, 6.0, independent_px=NETWORK_INDEPENDENT_PX)
+        fitted = estimate(found, 6.0, independent_px=ONE_PASS_INDEPENDENT_PX)
         if fitted is None or not isinstance(fitted.fit.transform, MatrixTransform):
             return Estimate.nothing("no model")
         matrix = frames[1].matrix @ fitted.fit.transform.matrix @ np.linalg.inv(frames[0].matrix)

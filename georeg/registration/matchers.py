@@ -22,8 +22,8 @@ from georeg.threads import thread_count
 LEAST_SEARCH_PX, MOST_SEARCH_PX = 4, 12
 SWEEPS = (SweepSettings(long_side_px=128, keep=6), SweepSettings(long_side_px=224, keep=12))
 """The second one costs three times as much and is made where the first found nothing beyond doubt."""
-NETWORK_INDEPENDENT_PX = 24.0
-"""Three cells: nearer matches of the network look at the same features."""
+NETWORK_INDEPENDENT_PX = 56.0
+"""Nearer matches of the network are wrong alike: their features see the same ground, and more."""
 NETWORK_TILES = 2
 """Given to the network together: what a CPU takes at once, and few enough to read the next ones meanwhile."""
 ENOUGH_CERTAINTY = 24.0
