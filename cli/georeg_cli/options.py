@@ -101,7 +101,7 @@ match_options = combined(
     click.option("--reference-modality", type=modality, default="auto", show_default=True,
                  help="The same for REFERENCE."),
     click.option("--transform", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True,
-                 help="The model to fit; auto takes the one that predicts held-out tiles best."),
+                 help="The model to fit; auto takes the simplest one that the tie points do not contradict."),
     click.option("--matcher", type=click.Choice(MATCHERS), default="auto", show_default=True,
                  help="How windows are compared: by the network, by structure alone (needs no weights), or by both "
                  "(hybrid, which auto takes)."),

@@ -72,7 +72,7 @@ class MatchAlgorithm(GeoregAlgorithm):
             "TRANSFORM",
             "Transform",
             TRANSFORMS,
-            "Automatic takes the simplest one that fits points which were not used to fit it.",
+            "Automatic takes the simplest one that the tie points do not contradict.",
         )
 
     def _add_method(self) -> None:

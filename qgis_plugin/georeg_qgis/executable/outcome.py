@@ -11,7 +11,7 @@ MEANINGS = {
     "Tie points": "Points that agree with the transform, of all that were matched.",
     "Overlap covered": "The part of the common area that has tie points nearby.",
     "Chance it is right": "How often georeg was right on test pairs that looked like this one.",
-    "Transform": "The simplest one that fits the check points.",
+    "Transform": "The simplest one that the tie points do not contradict.",
 }
 TRANSFORMS = {
     "shift": "Shift",
