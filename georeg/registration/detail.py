@@ -39,6 +39,8 @@ MOVED_WORK_PX = 0.75
 """Tiles are matched again once the correction has moved farther than this at the scene's corners ..."""
 REMATCHES = 2
 """... but not after every batch: matching all again costs as much as all before it."""
+POOLED_INDEPENDENT_PX = 24.0
+"""As `TileStage.independent_px`, of two matchers' matches together, whose errors have different causes."""
 VERIFY_TILES = 2
 VERIFY_PX = 448
 """Overlaps smaller than this square are verified at full detail, larger ones at half, where the search goes farther."""
@@ -80,14 +82,13 @@ def match_in_detail(
     return detail
 
 
-def pooled(first: Detail, second: Detail, options: MatchOptions, independent_px: float) -> Detail:
+def pooled(first: Detail, second: Detail, options: MatchOptions) -> Detail:
     """Both matchers' tie points in one fit: what the first one matched, and of the second what agreed with its answer.
 
     Their errors have different causes; the unsure matches that the second one hands out have done their service.
 
     Args:
         first, second: of the same placement, each with its answer.
-        independent_px: of the stage whose matches are the more independent ones.
     """
     together = Detail(first.viewer, first.correction, first.overlap, first.step)
     together.matches = first.matches + second.matches
@@ -96,7 +97,7 @@ def pooled(first: Detail, second: Detail, options: MatchOptions, independent_px:
     if first.found is None or second.found is None:
         return together
     points = [first.found.points, second.found.points[second.found.fit.inlier]]
-    together.found = _fit(points, first.step, options, len(first.tiles) > 2, independent_px)
+    together.found = _fit(points, first.step, options, len(first.tiles) > 2, POOLED_INDEPENDENT_PX)
     return together
 
 

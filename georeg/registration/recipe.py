@@ -106,7 +106,7 @@ def _settled(
     first, second, last = opinions[0].detail, opinions[1].detail, opinions[-1]
     if first is None or second is None or not agree(opinions[0].answer, last.answer, first.step):
         return best
-    together = pooled(first, second, options, last.stage.independent_px)
+    together = pooled(first, second, options)
     answer = last.answer
     whole = _registration(
         answer.moving, answer.reference, placement, together, dict(answer.run), last.stage.usual_share
