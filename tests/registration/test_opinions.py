@@ -97,7 +97,7 @@ def detail(seed, count, noise_px, wrong=0):
 
 def test_of_the_second_matcher_only_what_agreed_is_pooled():
     first, second = detail(0, 40, 0.7), detail(1, 300, 0.7, wrong=200)
-    together = pooled(first, second, MatchOptions(), 24.0)
+    together = pooled(first, second, MatchOptions())
     points = together.found.points
     assert len(points) == len(first.found.points) + second.found.fit.inliers
     assert (together.matches, len(together.tiles)) == (540, 2)
